@@ -1,0 +1,3 @@
+//! The service benchmark.
+
+fn main() {}

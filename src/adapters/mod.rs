@@ -1,0 +1,1 @@
+//! Answers to the ports: one file or folder per outside thing.

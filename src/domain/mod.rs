@@ -1,0 +1,17 @@
+//! The rules of guardian-auth. Pure: no async, no clock, no I/O, no serde.
+
+pub mod audit;
+pub mod client;
+pub mod device;
+pub mod directory;
+pub mod id;
+pub mod identifier;
+pub mod limits;
+pub mod login_password;
+pub mod organization;
+pub mod passphrase;
+pub mod password;
+pub mod reference_code;
+pub mod secret;
+pub mod session;
+pub mod time;

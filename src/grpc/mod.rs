@@ -1,0 +1,1 @@
+//! The gRPC surface: layers in order, and one file per service.

@@ -1,0 +1,1 @@
+//! The questions that flows ask the outside. A method is one atomic business fact.
