@@ -1,1 +1,136 @@
-//! (to be written)
+//! Rate limits of the login gate: which buckets an attempt is charged to, and how large they are.
+
+use std::time::Duration;
+
+use super::client::Network;
+use super::id::DeviceId;
+use super::identifier::LoginName;
+use super::organization::OrganizationId;
+
+/// A bucket's size in the terms of GCRA: `burst` at once, then one more each `refill`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Quota {
+    /// Attempts that a full bucket admits at once; at least 1.
+    pub burst: u32,
+    /// Time after which one more attempt is admitted; at least 1 ms.
+    pub refill: Duration,
+}
+
+impl Quota {
+    /// A quota of `burst` and then one per `refill`.
+    pub const fn new(burst: u32, refill: Duration) -> Self {
+        Self { burst, refill }
+    }
+}
+
+/// The limits of one organization. Only failures stay charged: the reservation of a right password is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitPolicy {
+    /// All failures from unknown devices in the organization: the breaker against stuffing.
+    pub organization: Quota,
+    /// All failures from one network. A school is one address, so it must hold the typos of a morning.
+    pub network: Quota,
+    /// Failures on one login name from unknown devices, first span.
+    pub account: Quota,
+    /// Failures on one login name from unknown devices, long span: makes 100 take more than 12 h from any number of networks.
+    pub account_long: Quota,
+    /// Failures on one login name from one network.
+    pub account_network: Quota,
+    /// Failures on one login name from one known device.
+    pub device: Quota,
+}
+
+impl Default for LimitPolicy {
+    /// Reasons: `docs/decisions/` on limits; B01, B02, B05, B09 of the bar are measured against these.
+    fn default() -> Self {
+        const SECOND: Duration = Duration::from_secs(1);
+        const MINUTE: Duration = Duration::from_secs(60);
+        Self {
+            organization: Quota::new(600, SECOND),
+            network: Quota::new(60, Duration::from_secs(10)),
+            account: Quota::new(10, MINUTE),
+            account_long: Quota::new(30, Duration::from_secs(15 * 60)),
+            account_network: Quota::new(5, Duration::from_secs(2 * 60)),
+            device: Quota::new(10, MINUTE),
+        }
+    }
+}
+
+/// What a bucket counts. The limiter key is an HMAC of organization and scope, so no personal data leaves the process.
+/// The login name is the canonical type that look-up uses too: one spelling, one bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Failures of an organization.
+    Organization,
+    /// Failures of a network.
+    Network(Network),
+    /// A call without an address, per caller name: never shared between callers.
+    UnknownNetwork(String),
+    /// Failures on a login name, whether or not it exists.
+    Account(LoginName),
+    /// The same over a longer span.
+    AccountLong(LoginName),
+    /// Failures on a login name from a network.
+    AccountNetwork(LoginName, Network),
+    /// Failures on a login name from a known device.
+    Device(LoginName, DeviceId),
+}
+
+/// One bucket of a reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// What is counted.
+    pub scope: Scope,
+    /// How much of it is allowed.
+    pub quota: Quota,
+}
+
+/// Everything that one attempt is charged to, all or nothing: a denied attempt charges no bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// The organization; all its keys live in one Redis hash slot.
+    pub organization: OrganizationId,
+    /// The buckets, widest first.
+    pub charges: Vec<Charge>,
+}
+
+/// Where an attempt comes from: the failure counters and the limits are kept per lane.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// No device token, an unreadable one, or another account's.
+    UnknownDevice,
+    /// A device that logged in to this account before.
+    KnownDevice(DeviceId),
+}
+
+/// The buckets of a password check.
+pub fn password_reservation(
+    policy: &LimitPolicy,
+    organization: &OrganizationId,
+    login_name: &LoginName,
+    network: Network,
+    caller: &str,
+    lane: &Lane,
+) -> Reservation {
+    let network_scope = match network {
+        Network::Unknown => Scope::UnknownNetwork(caller.to_owned()),
+        Network::V4(_) | Network::V6(_) => Scope::Network(network),
+    };
+    let mut charges = vec![Charge { scope: network_scope, quota: policy.network }];
+    match lane {
+        Lane::UnknownDevice => {
+            charges.insert(0, Charge { scope: Scope::Organization, quota: policy.organization });
+            charges.push(Charge { scope: Scope::Account(login_name.clone()), quota: policy.account });
+            charges.push(Charge { scope: Scope::AccountLong(login_name.clone()), quota: policy.account_long });
+            if network != Network::Unknown {
+                let scope = Scope::AccountNetwork(login_name.clone(), network);
+                charges.push(Charge { scope, quota: policy.account_network });
+            }
+        }
+        Lane::KnownDevice(device) => {
+            let scope = Scope::Device(login_name.clone(), device.clone());
+            charges.push(Charge { scope, quota: policy.device });
+        }
+    }
+    Reservation { organization: organization.clone(), charges }
+}

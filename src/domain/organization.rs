@@ -1,1 +1,109 @@
-//! (to be written)
+//! An organization (the tenant) with its portals and the rules that it may set.
+
+use std::time::Duration;
+
+use super::identifier::Region;
+use super::limits::LimitPolicy;
+use super::password::PasswordPolicy;
+
+/// The short name of an organization in configuration, tokens and keys: `[a-z0-9-]`, 1–40 characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrganizationId(String);
+
+impl OrganizationId {
+    /// Reads an organization's short name; `None` if it has not the form of one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let formed = (1..=40).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !text.starts_with('-')
+            && !text.ends_with('-');
+        formed.then(|| Self(text.to_owned()))
+    }
+
+    /// The short name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A front door of an organization with its own audience (`domain.md`, words we use).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Portal {
+    /// Guardians (vårdnadshavare, vraagouder).
+    Parent,
+    /// Childminders (gastouder).
+    Childminder,
+    /// School administrators and support persons.
+    Staff,
+}
+
+impl Portal {
+    /// All portals, for walking over them.
+    pub const ALL: [Self; 3] = [Self::Parent, Self::Childminder, Self::Staff];
+
+    /// The name on the wire, in configuration and in audiences.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Parent => "parent",
+            Self::Childminder => "childminder",
+            Self::Staff => "staff",
+        }
+    }
+
+    /// Reads the name of a portal.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|portal| portal.as_str() == text)
+    }
+
+    /// The other guardian portal: people try the wrong one. Never `staff`.
+    pub const fn sibling(self) -> Option<Self> {
+        match self {
+            Self::Parent => Some(Self::Childminder),
+            Self::Childminder => Some(Self::Parent),
+            Self::Staff => None,
+        }
+    }
+}
+
+/// How long sessions of an organization live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionPolicy {
+    /// A session without a refresh for this long is over. Default 60 min.
+    pub idle: Duration,
+    /// A session that began with a password is over after this time, whatever happens. Default 12 h, at most 30 days.
+    pub absolute_password: Duration,
+    /// The same for a session that began with an eID. Default 12 h, at most 24 h.
+    pub absolute_eid: Duration,
+}
+
+impl Default for SessionPolicy {
+    fn default() -> Self {
+        const HOUR: u64 = 3600;
+        Self {
+            idle: Duration::from_secs(HOUR),
+            absolute_password: Duration::from_secs(12 * HOUR),
+            absolute_eid: Duration::from_secs(12 * HOUR),
+        }
+    }
+}
+
+/// One organization as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// Its short name.
+    pub id: OrganizationId,
+    /// Its name for people.
+    pub display_name: String,
+    /// Default region for mobile numbers.
+    pub region: Region,
+    /// Whether leading zeros of debtor numbers and user names are dropped on both sides. Default: kept.
+    pub strip_leading_zeros: bool,
+    /// The portals that exist; a call for another one is refused.
+    pub portals: Vec<Portal>,
+    /// The rule for new passwords.
+    pub password: PasswordPolicy,
+    /// The lifetimes of sessions.
+    pub session: SessionPolicy,
+    /// The rate limits.
+    pub limits: LimitPolicy,
+}
