@@ -1,1 +1,211 @@
-//! (to be written)
+//! What happened, with its true cause: the typed events of the audit log.
+
+use std::net::IpAddr;
+
+use super::id::{AuditEventId, GuardianId, SessionId};
+use super::organization::{OrganizationId, Portal};
+use super::reference_code::ReferenceCode;
+use super::time::Timestamp;
+
+/// One row of the audit log. Holds no password, token, number, e-mail or phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its own id.
+    pub id: AuditEventId,
+    /// When it happened.
+    pub at: Timestamp,
+    /// In whose data.
+    pub organization: OrganizationId,
+    /// At which portal, if at one.
+    pub portal: Option<Portal>,
+    /// What happened.
+    pub fact: Fact,
+    /// Whom it concerns, if that is known.
+    pub guardian: Option<GuardianId>,
+    /// Which session, if one.
+    pub session: Option<SessionId>,
+    /// The code that the person was shown, if any.
+    pub reference: Option<ReferenceCode>,
+    /// The configured name of the caller, or of the command.
+    pub caller: String,
+    /// The end user's address, as asserted.
+    pub address: Option<IpAddr>,
+    /// The end user's user agent, cleaned and cut.
+    pub user_agent: String,
+    /// Whether the attempt came in the lane of a known device.
+    pub known_device: bool,
+}
+
+/// The kinds of facts. A new kind gets a row in docs/logging.md; a test compares them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A password was right and a session began.
+    LoggedIn,
+    /// A password was right but must be changed before a session begins.
+    ChangeRequired,
+    /// A login failed.
+    LoginDenied(Cause),
+    /// A change of password failed.
+    ChangeDenied(Cause),
+    /// A password was changed by its owner.
+    PasswordChanged,
+    /// The password was closed for a lane after too many consecutive failures.
+    PasswordClosed,
+    /// A session ended.
+    SessionEnded(SessionEnd),
+    /// A refresh token was used that had been replaced: the session was ended.
+    RefreshReused(Reuse),
+    /// A directory file was imported.
+    DirectoryImported,
+    /// A credential lost the confirmed relation that it rested on, and was removed.
+    CredentialRemoved,
+    /// A signing key was made.
+    SigningKeyRotated,
+}
+
+/// Why a login was denied. Read by audit and diagnosis; it has no path into an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// No account has this login name here.
+    UnknownLoginName,
+    /// The account has a password and this is not it.
+    WrongPassword,
+    /// The account has no password (eID only).
+    NoPassword,
+    /// The password is closed to this lane after too many consecutive failures.
+    PasswordClosed,
+    /// Staff locked the account.
+    AccountLocked,
+    /// The account was merged into another.
+    AccountMerged,
+    /// The credential's validity ended before it was used.
+    CredentialExpired,
+    /// The password is right, but for the other guardian portal.
+    WrongPortal,
+    /// A limit was reached.
+    RateLimited,
+    /// The service had no room to check a password.
+    Overloaded,
+    /// The account changed while the attempt ran.
+    ChangedMeanwhile,
+    /// The token for changing a password was unknown, used or too old.
+    ChangeTokenInvalid,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionEnd {
+    /// The guardian logged out.
+    LoggedOut,
+    /// The guardian logged out everywhere.
+    LoggedOutEverywhere,
+    /// The password was changed.
+    PasswordChanged,
+    /// A replaced refresh token came back.
+    RefreshReused,
+    /// The relation or account that it rested on is gone.
+    AccountChanged,
+}
+
+/// The classes of refresh-token reuse (after the session model of SuperTokens).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reuse {
+    /// The token just before the current one, later than the grace period: a late retry or a thief.
+    RecentPrevious,
+    /// A token of this family older than the previous one: theft.
+    StaleLineage,
+}
+
+impl Fact {
+    /// The name in the audit log and in docs/logging.md.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::LoggedIn => "logged_in",
+            Self::ChangeRequired => "change_required",
+            Self::LoginDenied(_) => "login_denied",
+            Self::ChangeDenied(_) => "change_denied",
+            Self::PasswordChanged => "password_changed",
+            Self::PasswordClosed => "password_closed",
+            Self::SessionEnded(_) => "session_ended",
+            Self::RefreshReused(_) => "refresh_reused",
+            Self::DirectoryImported => "directory_imported",
+            Self::CredentialRemoved => "credential_removed",
+            Self::SigningKeyRotated => "signing_key_rotated",
+        }
+    }
+
+    /// The cause in the audit log, for the kinds that have one.
+    pub const fn cause(self) -> Option<&'static str> {
+        match self {
+            Self::LoginDenied(cause) | Self::ChangeDenied(cause) => Some(cause.as_str()),
+            Self::SessionEnded(end) => Some(end.as_str()),
+            Self::RefreshReused(reuse) => Some(reuse.as_str()),
+            Self::LoggedIn
+            | Self::ChangeRequired
+            | Self::PasswordChanged
+            | Self::PasswordClosed
+            | Self::DirectoryImported
+            | Self::CredentialRemoved
+            | Self::SigningKeyRotated => None,
+        }
+    }
+}
+
+impl Cause {
+    /// All causes, for documentation tests.
+    pub const ALL: [Self; 12] = [
+        Self::UnknownLoginName,
+        Self::WrongPassword,
+        Self::NoPassword,
+        Self::PasswordClosed,
+        Self::AccountLocked,
+        Self::AccountMerged,
+        Self::CredentialExpired,
+        Self::WrongPortal,
+        Self::RateLimited,
+        Self::Overloaded,
+        Self::ChangedMeanwhile,
+        Self::ChangeTokenInvalid,
+    ];
+
+    /// The name in the audit log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownLoginName => "unknown_login_name",
+            Self::WrongPassword => "wrong_password",
+            Self::NoPassword => "no_password",
+            Self::PasswordClosed => "password_closed",
+            Self::AccountLocked => "account_locked",
+            Self::AccountMerged => "account_merged",
+            Self::CredentialExpired => "credential_expired",
+            Self::WrongPortal => "wrong_portal",
+            Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::ChangedMeanwhile => "changed_meanwhile",
+            Self::ChangeTokenInvalid => "change_token_invalid",
+        }
+    }
+}
+
+impl SessionEnd {
+    /// The name in the store and in the audit log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LoggedOut => "logged_out",
+            Self::LoggedOutEverywhere => "logged_out_everywhere",
+            Self::PasswordChanged => "password_changed",
+            Self::RefreshReused => "refresh_reused",
+            Self::AccountChanged => "account_changed",
+        }
+    }
+}
+
+impl Reuse {
+    /// The name in the audit log and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RecentPrevious => "recent_previous",
+            Self::StaleLineage => "stale_lineage",
+        }
+    }
+}
