@@ -1,7 +1,10 @@
 //! The questions that flows ask the outside. A method is one atomic business fact.
 
+pub mod access_tokens;
 pub mod clock;
 pub mod entropy;
 pub mod error;
+pub mod key_vault;
 pub mod password_hasher;
 pub mod rate_limiter;
+pub mod store;

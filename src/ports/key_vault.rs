@@ -1,0 +1,55 @@
+//! Seal this, open this, digest this: with keys that no database holds.
+
+use crate::domain::secret::Secret;
+
+/// What a key is used for. Each purpose has a key of its own, derived from the master key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Sealing national ids.
+    NationalIdSeal,
+    /// The look-up digest of national ids.
+    NationalIdIndex,
+    /// Sealing signing keys.
+    SigningKeySeal,
+    /// Digests of refresh tokens, and the check value in them.
+    RefreshToken,
+    /// Deriving a refresh token's successor.
+    RefreshSuccessor,
+    /// Sealing device tokens.
+    DeviceToken,
+    /// Digests of login names inside device tokens.
+    DeviceLoginName,
+    /// Digests of tickets for changing a password.
+    ChangeTicket,
+    /// Sealing page tokens.
+    PageToken,
+    /// Keys of the rate limiter.
+    LimiterKey,
+}
+
+/// Something sealed, and with which master key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Nonce and ciphertext.
+    pub bytes: Vec<u8>,
+    /// The id of the master key.
+    pub key_id: String,
+}
+
+/// Authenticated encryption and keyed digests.
+pub trait KeyVault: Send + Sync {
+    /// Seals with the active key. `context` (organization, table, row, column) must be given again to open.
+    fn seal(&self, purpose: Purpose, context: &[&[u8]], plaintext: &[u8]) -> Sealed;
+
+    /// Opens what was sealed with a key that is still configured; `None` if anything differs.
+    fn open(&self, purpose: Purpose, context: &[&[u8]], sealed: &Sealed) -> Option<Secret<Vec<u8>>>;
+
+    /// HMAC-SHA-256 over the length-prefixed parts, with the active key.
+    fn digest(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32];
+
+    /// The same with every configured key, the active one first: for look-ups while keys are rotated.
+    fn digests(&self, purpose: Purpose, parts: &[&[u8]]) -> Vec<[u8; 32]>;
+
+    /// The id of the active master key.
+    fn active_key_id(&self) -> &str;
+}

@@ -1,0 +1,53 @@
+//! What flows ask the store: a small trait per story; [`Store`] is their sum.
+//!
+//! A method is one atomic business fact: no transaction crosses a port, and an audit event is written in the
+//! transaction of its fact. Digests go in, never tokens.
+
+mod audit;
+mod change_password;
+mod directory_import;
+mod login_password;
+mod session;
+mod signing_keys;
+
+pub use audit::AuditStore;
+pub use change_password::{ChangePasswordStore, NewCredential, SetPassword, SetPasswordOutcome, TicketHolder};
+pub use directory_import::{
+    DirectoryStore, KnownRows, PreparedChild, PreparedGuardian, PreparedRow, PreparedSchool, SealedNationalId,
+};
+pub use login_password::{
+    ChangeTicket, Failure, FailureCount, HashParametersInUse, LoginPasswordStore, NewSession, OpenOutcome,
+};
+pub use session::{EndSessions, Ended, Revocation, Rotation, RotationOutcome, SessionStore};
+pub use signing_keys::{SealedSigningKey, SigningKeyStore};
+
+use async_trait::async_trait;
+
+use super::error::PortError;
+
+/// Whether the store is there.
+#[async_trait]
+pub trait StoreHealth: Send + Sync {
+    /// Answers if the store can be read.
+    ///
+    /// # Errors
+    /// [`PortError::Unavailable`] if not.
+    async fn ping(&self) -> Result<(), PortError>;
+}
+
+/// Everything that flows ask the store.
+pub trait Store:
+    LoginPasswordStore + SessionStore + ChangePasswordStore + DirectoryStore + SigningKeyStore + AuditStore + StoreHealth
+{
+}
+
+impl<T> Store for T where
+    T: LoginPasswordStore
+        + SessionStore
+        + ChangePasswordStore
+        + DirectoryStore
+        + SigningKeyStore
+        + AuditStore
+        + StoreHealth
+{
+}
