@@ -1,1 +1,15 @@
-//! (to be written)
+//! The generated messages and services of `guardian.auth.v1`, and their descriptor set.
+
+#![allow(
+    clippy::pedantic,
+    clippy::all,
+    missing_docs,
+    reason = "generated code; its documentation is the proto files"
+)]
+
+tonic::include_proto!("guardian.auth.v1");
+
+include!(concat!(env!("OUT_DIR"), "/redacted_debug.rs"));
+
+/// The encoded descriptor set of all services, with comments: for reflection, the caller table and tests.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));

@@ -97,7 +97,13 @@ mod tests {
 
     #[test]
     fn text_of_another_form_is_no_id() {
-        for text in ["", "0", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "0000000000000000000000000u", "01234567890123456789012345é"] {
+        for text in [
+            "",
+            "0",
+            "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "0000000000000000000000000u",
+            "01234567890123456789012345é",
+        ] {
             assert_eq!(SessionId::parse(text), None, "{text}");
         }
     }

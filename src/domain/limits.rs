@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::client::Network;
-use super::id::DeviceId;
+use super::id::{DeviceId, GuardianId};
 use super::identifier::LoginName;
 use super::organization::OrganizationId;
 
@@ -74,6 +74,8 @@ pub enum Scope {
     AccountNetwork(LoginName, Network),
     /// Failures on a login name from a known device.
     Device(LoginName, DeviceId),
+    /// Failures of a guardian who holds a session or a change ticket: changing a password has a budget of its own.
+    Guardian(GuardianId),
 }
 
 /// One bucket of a reservation.
@@ -112,16 +114,13 @@ pub fn password_reservation(
     caller: &str,
     lane: &Lane,
 ) -> Reservation {
-    let network_scope = match network {
-        Network::Unknown => Scope::UnknownNetwork(caller.to_owned()),
-        Network::V4(_) | Network::V6(_) => Scope::Network(network),
-    };
-    let mut charges = vec![Charge { scope: network_scope, quota: policy.network }];
+    let mut charges = vec![network_charge(policy, network, caller)];
     match lane {
         Lane::UnknownDevice => {
             charges.insert(0, Charge { scope: Scope::Organization, quota: policy.organization });
             charges.push(Charge { scope: Scope::Account(login_name.clone()), quota: policy.account });
-            charges.push(Charge { scope: Scope::AccountLong(login_name.clone()), quota: policy.account_long });
+            charges
+                .push(Charge { scope: Scope::AccountLong(login_name.clone()), quota: policy.account_long });
             if network != Network::Unknown {
                 let scope = Scope::AccountNetwork(login_name.clone(), network);
                 charges.push(Charge { scope, quota: policy.account_network });
@@ -133,4 +132,27 @@ pub fn password_reservation(
         }
     }
     Reservation { organization: organization.clone(), charges }
+}
+
+/// The buckets of a change of password by somebody who holds a session or a change ticket.
+pub fn change_reservation(
+    policy: &LimitPolicy,
+    organization: &OrganizationId,
+    guardian: &GuardianId,
+    network: Network,
+    caller: &str,
+) -> Reservation {
+    let charges = vec![
+        network_charge(policy, network, caller),
+        Charge { scope: Scope::Guardian(guardian.clone()), quota: policy.device },
+    ];
+    Reservation { organization: organization.clone(), charges }
+}
+
+fn network_charge(policy: &LimitPolicy, network: Network, caller: &str) -> Charge {
+    let scope = match network {
+        Network::Unknown => Scope::UnknownNetwork(caller.to_owned()),
+        Network::V4(_) | Network::V6(_) => Scope::Network(network),
+    };
+    Charge { scope, quota: policy.network }
 }

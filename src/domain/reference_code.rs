@@ -20,9 +20,14 @@ impl ReferenceCode {
 
     /// Reads a code as a person types it: any case, spaces and dashes dropped.
     pub fn parse(text: &str) -> Option<Self> {
-        let code: String =
-            text.chars().filter(|c| !matches!(c, ' ' | '-')).map(|c| c.to_ascii_uppercase()).take(Self::LENGTH + 1).collect();
-        (code.len() == Self::LENGTH && code.bytes().all(|byte| ALPHABET.contains(&byte))).then_some(Self(code))
+        let code: String = text
+            .chars()
+            .filter(|c| !matches!(c, ' ' | '-'))
+            .map(|c| c.to_ascii_uppercase())
+            .take(Self::LENGTH + 1)
+            .collect();
+        (code.len() == Self::LENGTH && code.bytes().all(|byte| ALPHABET.contains(&byte)))
+            .then_some(Self(code))
     }
 
     /// The eight characters.

@@ -67,7 +67,10 @@ pub trait RateLimiter: Send + Sync {
 ///
 /// # Errors
 /// The time after which to try again, if a bucket is full.
-pub async fn reserve(limiter: &dyn RateLimiter, reservation: Reservation) -> Result<(Admitted, Receipt), Duration> {
+pub async fn reserve(
+    limiter: &dyn RateLimiter,
+    reservation: Reservation,
+) -> Result<(Admitted, Receipt), Duration> {
     match limiter.decide(&reservation).await {
         Decision::Admitted(ledger) => Ok((Admitted(()), Receipt { reservation, ledger })),
         Decision::Refused { retry_after } => Err(retry_after),

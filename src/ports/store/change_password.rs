@@ -73,7 +73,11 @@ pub trait ChangePasswordStore: Send + Sync {
     ///
     /// # Errors
     /// [`PortError`].
-    async fn ticket_holder(&self, digest: &[u8; 32], now: Timestamp) -> Result<Option<TicketHolder>, PortError>;
+    async fn ticket_holder(
+        &self,
+        digest: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<TicketHolder>, PortError>;
 
     /// Sets the password in one transaction: hash, `must_change` off, counters zero, closed lanes open, epoch bumped, the keeping session
     /// moved to the new epoch, all other sessions ended and put into the revocation feed, tickets used up, audit.

@@ -82,7 +82,11 @@ pub trait DirectoryStore: Send + Sync {
     ///
     /// # Errors
     /// [`PortError`].
-    async fn known_rows(&self, organization: &OrganizationId, keys: &[SourceKey]) -> Result<KnownRows, PortError>;
+    async fn known_rows(
+        &self,
+        organization: &OrganizationId,
+        keys: &[SourceKey],
+    ) -> Result<KnownRows, PortError>;
 
     /// Writes a batch in one transaction and says what became of each row, in order. A row that cannot be taken
     /// (an unknown child) is rejected alone. Rules:

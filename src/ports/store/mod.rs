@@ -11,7 +11,9 @@ mod session;
 mod signing_keys;
 
 pub use audit::AuditStore;
-pub use change_password::{ChangePasswordStore, NewCredential, SetPassword, SetPasswordOutcome, TicketHolder};
+pub use change_password::{
+    ChangePasswordStore, NewCredential, SetPassword, SetPasswordOutcome, TicketHolder,
+};
 pub use directory_import::{
     DirectoryStore, KnownRows, PreparedChild, PreparedGuardian, PreparedRow, PreparedSchool, SealedNationalId,
 };
@@ -37,7 +39,13 @@ pub trait StoreHealth: Send + Sync {
 
 /// Everything that flows ask the store.
 pub trait Store:
-    LoginPasswordStore + SessionStore + ChangePasswordStore + DirectoryStore + SigningKeyStore + AuditStore + StoreHealth
+    LoginPasswordStore
+    + SessionStore
+    + ChangePasswordStore
+    + DirectoryStore
+    + SigningKeyStore
+    + AuditStore
+    + StoreHealth
 {
 }
 

@@ -114,5 +114,9 @@ pub trait SessionStore: Send + Sync {
     ///
     /// # Errors
     /// [`PortError`].
-    async fn sweep_sessions(&self, feed_before: Timestamp, sessions_before: Timestamp) -> Result<u64, PortError>;
+    async fn sweep_sessions(
+        &self,
+        feed_before: Timestamp,
+        sessions_before: Timestamp,
+    ) -> Result<u64, PortError>;
 }
