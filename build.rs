@@ -29,12 +29,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pool = DescriptorPool::decode(encoded.as_slice())?;
     let mut config = tonic_prost_build::Config::new();
     let mut debug = String::new();
+    let mut redacted = Vec::new();
     for message in pool.all_messages().filter(|message| message.package_name() == "guardian.auth.v1") {
         if message.fields().any(|field| is_redacted(&field)) {
-            config.skip_debug([format!(".{}", message.full_name())]);
+            redacted.push(format!(".{}", message.full_name()));
             redacted_debug(&message, &mut debug)?;
             for oneof in message.oneofs().filter(|oneof| oneof.fields().any(|field| is_redacted(&field))) {
-                config.skip_debug([format!(".{}.{}", message.full_name(), oneof.name())]);
+                redacted.push(format!(".{}.{}", message.full_name(), oneof.name()));
                 let module = snake(message.name());
                 let name = camel(oneof.name());
                 writeln!(debug, "impl ::core::fmt::Debug for {module}::{name} {{")?;
@@ -46,6 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
+    config.skip_debug(redacted);
     fs::write(out.join("redacted_debug.rs"), debug)?;
     tonic_prost_build::configure()
         .build_client(true)
