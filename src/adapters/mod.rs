@@ -1,1 +1,6 @@
 //! Answers to the ports: one file or folder per outside thing.
+
+pub mod access_tokens;
+pub mod key_vault;
+pub mod revocations;
+pub mod system;
