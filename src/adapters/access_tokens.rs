@@ -15,7 +15,7 @@ use crate::domain::organization::{OrganizationId, Portal};
 use crate::domain::secret::Secret;
 use crate::domain::session::Method;
 use crate::domain::time::Timestamp;
-use crate::ports::access_tokens::{AccessTokens, Claims, PublishedKeys};
+use crate::ports::access_tokens::{AccessTokens, Claims, KeyRing, PublishedKeys, SigningKey};
 use crate::ports::error::PortError;
 
 /// `typ` of access tokens (RFC 9068 §2.1): no other JWT of anybody passes for one.
@@ -26,34 +26,6 @@ const MAX_TOKEN_BYTES: usize = 2048;
 
 /// Verified tokens that are kept: 20,000 × about 400 bytes stay under 8 MiB.
 const CACHE_CAPACITY: usize = 20_000;
-
-/// A signing key, opened.
-pub struct SigningKey {
-    /// `kid`.
-    pub kid: String,
-    /// PKCS#8 document of the private key.
-    pub private: Secret<Vec<u8>>,
-    /// Raw public key.
-    pub public: [u8; 32],
-    /// Signs from then on.
-    pub signs_from: Timestamp,
-    /// Verifies until then.
-    pub published_until: Option<Timestamp>,
-}
-
-/// A new Ed25519 key pair: its PKCS#8 document and raw public key.
-///
-/// # Errors
-/// [`PortError::Unavailable`] if the provider has no randomness.
-pub fn generate_key_pair() -> Result<(Secret<Vec<u8>>, [u8; 32]), PortError> {
-    let failed =
-        |_| PortError::Unavailable { dependency: "crypto", detail: "no key pair was made".to_owned() };
-    let pair = Ed25519KeyPair::generate().map_err(failed)?;
-    let document = pair.to_pkcs8v1().map_err(failed)?;
-    let mut public = [0_u8; 32];
-    public.copy_from_slice(pair.public_key().as_ref());
-    Ok((Secret::new(document.as_ref().to_vec()), public))
-}
 
 struct LoadedKey {
     kid: String,
@@ -88,27 +60,6 @@ impl JwtKeyring {
         validation.validate_nbf = false;
         validation.validate_aud = false;
         Self { issuer, validation, keys: RwLock::default(), verified: RwLock::default() }
-    }
-
-    /// Takes these keys, oldest first, in place of those before.
-    pub fn load(&self, keys: Vec<SigningKey>) {
-        let loaded: Vec<LoadedKey> = keys
-            .into_iter()
-            .map(|key| LoadedKey {
-                signing: EncodingKey::from_ed_der(key.private.expose()),
-                verifying: DecodingKey::from_ed_der(&key.public),
-                kid: key.kid,
-                public: key.public,
-                signs_from: key.signs_from,
-                published_until: key.published_until,
-            })
-            .collect();
-        let before = self.key_ids();
-        let changed = before.len() != loaded.len() || before.iter().ne(loaded.iter().map(|key| &key.kid));
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
-        if changed {
-            self.verified.write().unwrap_or_else(PoisonError::into_inner).clear();
-        }
     }
 
     /// The ids of the loaded keys, oldest first.
@@ -242,6 +193,39 @@ impl AccessTokens for JwtKeyring {
     }
 }
 
+impl KeyRing for JwtKeyring {
+    fn generate(&self, signs_from: Timestamp) -> Result<SigningKey, PortError> {
+        let failed =
+            |_| PortError::Unavailable { dependency: "crypto", detail: "no key pair was made".to_owned() };
+        let pair = Ed25519KeyPair::generate().map_err(failed)?;
+        let document = pair.to_pkcs8v1().map_err(failed)?;
+        let mut public = [0_u8; 32];
+        public.copy_from_slice(pair.public_key().as_ref());
+        let private = Secret::new(document.as_ref().to_vec());
+        Ok(SigningKey { kid: key_id(&public), private, public, signs_from, published_until: None })
+    }
+
+    fn load(&self, keys: Vec<SigningKey>) {
+        let loaded: Vec<LoadedKey> = keys
+            .into_iter()
+            .map(|key| LoadedKey {
+                signing: EncodingKey::from_ed_der(key.private.expose()),
+                verifying: DecodingKey::from_ed_der(&key.public),
+                kid: key.kid,
+                public: key.public,
+                signs_from: key.signs_from,
+                published_until: key.published_until,
+            })
+            .collect();
+        let before = self.key_ids();
+        let changed = before.len() != loaded.len() || before.iter().ne(loaded.iter().map(|key| &key.kid));
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
+        if changed {
+            self.verified.write().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+}
+
 /// The `kid` of a public key: its JWK thumbprint (RFC 7638), so that a key has one name everywhere.
 pub fn key_id(public: &[u8; 32]) -> String {
     let x = URL_SAFE_NO_PAD.encode(public);
@@ -254,9 +238,7 @@ mod tests {
     use super::*;
 
     fn signing_key(signs_from: i64) -> SigningKey {
-        let (private, public) = generate_key_pair().unwrap();
-        let signs_from = Timestamp::from_millis(signs_from);
-        SigningKey { kid: key_id(&public), private, public, signs_from, published_until: None }
+        keyring().generate(Timestamp::from_millis(signs_from)).unwrap()
     }
 
     fn claims(issued: i64) -> Claims {
@@ -276,7 +258,7 @@ mod tests {
 
     fn keyring() -> JwtKeyring {
         let ring = JwtKeyring::new("https://auth.example.se".to_owned());
-        ring.load(vec![signing_key(0)]);
+        ring.load(vec![ring.generate(Timestamp::from_millis(0)).unwrap()]);
         ring
     }
 
@@ -334,14 +316,8 @@ mod tests {
     #[test]
     fn a_new_key_is_published_before_it_signs() {
         let ring = keyring();
-        let old = ring.key_ids().remove(0);
-        let mut next = signing_key(2_000_000);
-        let new = next.kid.clone();
-        let (private, public) = generate_key_pair().unwrap();
-        next.private = private;
-        next.public = public;
-        let mut first = signing_key(0);
-        first.kid = old.clone();
+        let (first, next) = (signing_key(0), signing_key(2_000_000));
+        let (old, new) = (first.kid.clone(), next.kid.clone());
         ring.load(vec![first, next]);
         let at = |ms| Timestamp::from_millis(ms);
         let kid_of = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid.unwrap();

@@ -14,11 +14,6 @@ pub struct RecentRevocations {
 }
 
 impl RecentRevocations {
-    /// Forgets sessions that ended before `before`.
-    pub fn forget(&self, before: Timestamp) {
-        self.ended.write().unwrap_or_else(PoisonError::into_inner).retain(|_, at| *at >= before);
-    }
-
     /// How many are held.
     pub fn len(&self) -> usize {
         self.ended.read().unwrap_or_else(PoisonError::into_inner).len()
@@ -37,5 +32,9 @@ impl Revocations for RecentRevocations {
 
     fn note(&self, session: &SessionId, at: Timestamp) {
         self.ended.write().unwrap_or_else(PoisonError::into_inner).insert(session.clone(), at);
+    }
+
+    fn forget(&self, before: Timestamp) {
+        self.ended.write().unwrap_or_else(PoisonError::into_inner).retain(|_, at| *at >= before);
     }
 }

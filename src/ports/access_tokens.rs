@@ -62,4 +62,33 @@ pub trait Revocations: Send + Sync {
 
     /// Notes an ended session.
     fn note(&self, session: &SessionId, at: Timestamp);
+
+    /// Forgets sessions that ended before `before`: no access token of theirs can be valid.
+    fn forget(&self, before: Timestamp);
+}
+
+/// A signing key, opened.
+pub struct SigningKey {
+    /// `kid`.
+    pub kid: String,
+    /// PKCS#8 document of the private key.
+    pub private: crate::domain::secret::Secret<Vec<u8>>,
+    /// Raw Ed25519 public key.
+    pub public: [u8; 32],
+    /// Signs from then on.
+    pub signs_from: Timestamp,
+    /// Verifies until then; `None` while it is the newest.
+    pub published_until: Option<Timestamp>,
+}
+
+/// Where signing keys are put to use.
+pub trait KeyRing: Send + Sync {
+    /// A new key pair that signs from `signs_from`.
+    ///
+    /// # Errors
+    /// [`PortError::Unavailable`] if the provider has no randomness.
+    fn generate(&self, signs_from: Timestamp) -> Result<SigningKey, PortError>;
+
+    /// Takes these keys, oldest first, in place of those before.
+    fn load(&self, keys: Vec<SigningKey>);
 }

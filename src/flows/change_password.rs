@@ -1,0 +1,304 @@
+//! Changing one's own password.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use crate::domain::audit::{Cause, Fact};
+use crate::domain::id::SessionId;
+use crate::domain::limits::{Lane, change_reservation};
+use crate::domain::login_password::{Account, AccountState};
+use crate::domain::organization::{Organization, OrganizationId};
+use crate::domain::password::{Blocklist, NewPassword, Refusal as PasswordRefusal};
+use crate::domain::reference_code::ReferenceCode;
+use crate::domain::secret::Secret;
+use crate::domain::time::Timestamp;
+use crate::ports::access_tokens::Revocations;
+use crate::ports::clock::Clock;
+use crate::ports::entropy::Entropy;
+use crate::ports::error::PortError;
+use crate::ports::key_vault::{KeyVault, Purpose};
+use crate::ports::password_hasher::{Comparison, PasswordHasher, Verdict};
+use crate::ports::store::{Failure, NewCredential, SetPassword, SetPasswordOutcome, Store};
+
+use super::attempt::{self, Origin, Record, new_reference};
+use super::change_ticket;
+use super::gate::Gate;
+use super::organizations::Organizations;
+use super::refusal_log::RefusalLog;
+use super::session;
+
+/// What shows that the owner asks.
+pub enum Proof {
+    /// A session and the password as it is now.
+    Current {
+        /// An access token.
+        access_token: Secret<String>,
+        /// The password as it is now.
+        password: Secret<String>,
+    },
+    /// The token from a login that asked for the change.
+    Ticket(Secret<String>),
+}
+
+/// A change to be made.
+pub struct Change {
+    /// What shows that the owner asks.
+    pub proof: Proof,
+    /// The new password as typed.
+    pub new_password: Secret<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Why a password was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The new password breaks the rule, for these reasons.
+    #[error("the new password breaks the rule")]
+    Refused(Vec<PasswordRefusal>),
+    /// The access token is not valid.
+    #[error("the session is not valid")]
+    SessionInvalid,
+    /// The change token is not valid.
+    #[error("the change token is not valid")]
+    TicketInvalid(ReferenceCode),
+    /// The attempt failed like a login.
+    #[error(transparent)]
+    Attempt(#[from] attempt::Error),
+}
+
+impl From<PortError> for Error {
+    fn from(error: PortError) -> Self {
+        Self::Attempt(error.into())
+    }
+}
+
+/// What the change-password flow needs.
+pub struct ChangePasswordFlow {
+    /// The gate.
+    pub gate: Gate,
+    /// The hasher.
+    pub hasher: Arc<dyn PasswordHasher>,
+    /// The list of common passwords.
+    pub blocklist: Arc<Blocklist>,
+    /// The organizations as configured.
+    pub organizations: Arc<Organizations>,
+    /// Reads access tokens.
+    pub sessions: Arc<session::SessionFlow>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Digests of change tickets.
+    pub vault: Arc<dyn KeyVault>,
+    /// Sessions that ended lately.
+    pub revocations: Arc<dyn Revocations>,
+    /// Takes events of refused attempts.
+    pub refusals: RefusalLog,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Attempts run here to their end.
+    pub tasks: TaskTracker,
+}
+
+/// Whose password it is, and what may change it.
+struct Owner {
+    organization: Arc<Organization>,
+    account: Account,
+    by: SetPassword,
+    /// The text to compare with the hash on file.
+    compared: Secret<String>,
+    /// The comparison must be right (the old password) or wrong (the new one, where a ticket stands for the old).
+    must_match: bool,
+}
+
+impl ChangePasswordFlow {
+    /// Runs a change to its end, whether or not the caller stays. The number of other sessions that ended.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn change(self: &Arc<Self>, change: Change) -> Result<usize, Error> {
+        let flow = Arc::clone(self);
+        let task = self.tasks.spawn(async move { flow.run(change).await });
+        task.await.unwrap_or_else(|_| {
+            Err(PortError::Corrupt("the change ended without an answer".to_owned()).into())
+        })
+    }
+
+    async fn run(&self, change: Change) -> Result<usize, Error> {
+        let Change { proof, new_password, origin } = change;
+        let now = self.clock.now();
+        let raw = Secret::new(new_password.expose().clone());
+        let owner = self.owner(proof, &raw, &origin, now).await?;
+        let accepted = self.accept(&owner, new_password).await?;
+
+        let lane = Lane::UnknownDevice;
+        let portal = owner.account.portal;
+        let organization = OrganizationId::clone(&owner.organization.id);
+        let record = Record { origin: &origin, organization: &organization, portal, lane: &lane };
+        let guardian = owner.account.guardian.clone();
+        let refused = |refusal| {
+            let log = &self.refusals;
+            record.refused(log, self.entropy.as_ref(), now, refusal, Fact::ChangeDenied, Some(&guardian))
+        };
+
+        let network = origin.client.network();
+        let reservation = change_reservation(
+            &owner.organization.limits,
+            &owner.organization.id,
+            &guardian,
+            network,
+            &origin.caller.name,
+        );
+        let pass = self.gate.enter(reservation).await.map_err(refused)?;
+        let comparison = Comparison {
+            stored: owner.account.password.as_ref().map(|password| password.hash.clone()),
+            foreign_parameters: self.organizations.parameters_in_use(&owner.organization.id),
+        };
+        let compared = Secret::new(owner.compared.expose().clone());
+        let (verdict, receipt) =
+            self.gate.compare(pass, compared, comparison, origin.deadline).await.map_err(refused)?;
+        let matched = matches!(verdict, Verdict::Match { .. });
+        if owner.must_match && !matched {
+            return Err(self.deny(&record, &owner.account, now).await);
+        }
+        // From here on the proof was good: nothing stays charged.
+        self.gate.give_back(receipt);
+        if !owner.must_match && matched {
+            return Err(Error::Refused(vec![PasswordRefusal::SameAsCurrent]));
+        }
+        self.set(&record, owner, &accepted, now).await
+    }
+
+    async fn owner(
+        &self,
+        proof: Proof,
+        new_password: &Secret<String>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Owner, Error> {
+        match proof {
+            Proof::Current { access_token, password } => {
+                self.owner_of_session(&access_token, password, origin).await
+            }
+            Proof::Ticket(token) => self.owner_of_ticket(&token, new_password, origin, now).await,
+        }
+    }
+
+    async fn owner_of_session(
+        &self,
+        access_token: &Secret<String>,
+        password: Secret<String>,
+        origin: &Origin,
+    ) -> Result<Owner, Error> {
+        let claims =
+            self.sessions.claims(&origin.caller, access_token.expose()).map_err(|_| Error::SessionInvalid)?;
+        let organization = self.organizations.get(&claims.organization).ok_or(Error::SessionInvalid)?;
+        let account =
+            self.store.account(&claims.guardian, claims.portal).await?.ok_or(Error::SessionInvalid)?;
+        if account.state != AccountState::Active {
+            return Err(Error::SessionInvalid);
+        }
+        let by = SetPassword::Session(SessionId::clone(&claims.session));
+        Ok(Owner { organization, account, by, compared: password, must_match: true })
+    }
+
+    async fn owner_of_ticket(
+        &self,
+        token: &Secret<String>,
+        new_password: &Secret<String>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Owner, Error> {
+        let invalid = || Error::TicketInvalid(new_reference(self.entropy.as_ref()));
+        if !change_ticket::is_well_formed(token.expose()) {
+            return Err(invalid());
+        }
+        for digest in self.vault.digests(Purpose::ChangeTicket, &[token.expose().as_bytes()]) {
+            let Some(holder) = self.store.ticket_holder(&digest, now).await? else { continue };
+            if !origin.caller.may_act_for(&holder.organization, holder.account.portal) {
+                continue;
+            }
+            let organization = self.organizations.get(&holder.organization).ok_or_else(invalid)?;
+            let compared = Secret::new(new_password.expose().clone());
+            let by = SetPassword::Ticket(digest);
+            return Ok(Owner { organization, account: holder.account, by, compared, must_match: false });
+        }
+        Err(invalid())
+    }
+
+    async fn accept(&self, owner: &Owner, new_password: Secret<String>) -> Result<NewPassword, Error> {
+        if owner.must_match && owner.compared.expose() == new_password.expose() {
+            return Err(Error::Refused(vec![PasswordRefusal::SameAsCurrent]));
+        }
+        let names = self.store.login_names(&owner.account.guardian, owner.account.portal).await?;
+        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        owner.organization.password.accept(new_password, &self.blocklist, &names).map_err(Error::Refused)
+    }
+
+    async fn set(
+        &self,
+        record: &Record<'_>,
+        owner: Owner,
+        accepted: &NewPassword,
+        now: Timestamp,
+    ) -> Result<usize, Error> {
+        let Owner { account, by, .. } = owner;
+        let Some(password) = account.password else {
+            return Err(Error::SessionInvalid);
+        };
+        let hash = self
+            .hasher
+            .hash(accepted, record.origin.deadline)
+            .await
+            .map_err(|error| self.refusal_of_hash(record, error, now))?;
+        let event =
+            record.event(self.entropy.as_ref(), now, Fact::PasswordChanged, Some(&account.guardian), None);
+        let by_ticket = matches!(by, SetPassword::Ticket(_));
+        let new = NewCredential {
+            guardian: account.guardian,
+            portal: account.portal,
+            by,
+            replaces: password.hash,
+            hash,
+            credential_epoch: account.credential_epoch,
+            at: now,
+            event,
+        };
+        match self.store.set_password(&new).await? {
+            SetPasswordOutcome::Set(ended) => {
+                for session in &ended.sessions {
+                    self.revocations.note(session, now);
+                }
+                Ok(ended.sessions.len())
+            }
+            SetPasswordOutcome::ChangedMeanwhile if by_ticket => {
+                Err(Error::TicketInvalid(new_reference(self.entropy.as_ref())))
+            }
+            SetPasswordOutcome::ChangedMeanwhile => Err(Error::SessionInvalid),
+        }
+    }
+
+    fn refusal_of_hash(
+        &self,
+        record: &Record<'_>,
+        error: crate::ports::password_hasher::HasherError,
+        now: Timestamp,
+    ) -> Error {
+        let refusal = self.gate.refusal(error);
+        record.refused(&self.refusals, self.entropy.as_ref(), now, refusal, Fact::ChangeDenied, None).into()
+    }
+
+    async fn deny(&self, record: &Record<'_>, account: &Account, now: Timestamp) -> Error {
+        let reference = new_reference(self.entropy.as_ref());
+        let fact = Fact::ChangeDenied(Cause::WrongPassword);
+        let guardian = account.guardian.clone();
+        let event = record.event(self.entropy.as_ref(), now, fact, Some(&guardian), Some(&reference));
+        let failure = Failure { guardian, portal: account.portal, lane: record.lane.clone(), at: now, event };
+        match self.store.record_login_failure(&failure).await {
+            Ok(_) => Error::Attempt(attempt::Error::InvalidCredentials(reference)),
+            Err(error) => error.into(),
+        }
+    }
+}
