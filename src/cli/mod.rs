@@ -1,1 +1,4 @@
 //! The commands, one file each.
+
+pub mod callers;
+pub mod check;

@@ -1,1 +1,3 @@
 //! One test binary; file names equal story names.
+
+mod configuration;
