@@ -1,1 +1,173 @@
-//! (to be written)
+//! The one reader of environment and files: typed, every fault at once.
+
+mod callers;
+mod development;
+mod fault;
+mod form;
+mod hash;
+mod keys;
+mod limits;
+mod listen;
+mod log;
+mod organizations;
+mod reader;
+mod store;
+mod tree;
+
+use std::path::Path;
+
+use crate::domain::organization::Organization;
+
+pub use callers::ConfiguredCaller;
+pub use fault::{Fault, Faults, Origin};
+pub use hash::Hash;
+pub use keys::{Keys, MasterKey};
+pub use limits::{Limits, LimitsBackend};
+pub use listen::{Listen, Tls};
+pub use log::{Log, LogLevel};
+pub use reader::KeyReference;
+pub use store::{Store, StoreBackend};
+
+use form::Parsed;
+use reader::{Journal, Reader};
+use tree::Table;
+
+/// The whole configuration, sound in itself. Every key is in `docs/configuration.md`.
+#[derive(Debug)]
+pub struct Config {
+    /// The `iss` of access tokens: an https URL.
+    pub issuer: String,
+    /// Ports, TLS and the bounds of connections.
+    pub listen: Listen,
+    /// Where durable state is kept.
+    pub store: Store,
+    /// Where the counters of the rate limits are kept.
+    pub limits: Limits,
+    /// Cost and size of the password hashing pool.
+    pub hash: Hash,
+    /// Master keys.
+    pub keys: Keys,
+    /// The tenants; at least one, ids unique.
+    pub organizations: Vec<Organization>,
+    /// Who may call; at least one, names and credentials unique.
+    pub callers: Vec<ConfiguredCaller>,
+    /// What is logged.
+    pub log: Log,
+}
+
+impl Config {
+    /// Reads the file, if there is one, and lays the environment over it.
+    ///
+    /// # Errors
+    /// Every fault at once, so that one round mends them all.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Faults> {
+        let unreadable = |error: &std::io::Error| Fault {
+            key: "configuration file".to_owned(),
+            origin: None,
+            what: format!("cannot be read ({})", error.kind()),
+            remedy: "check the path, and that this process may read it".to_owned(),
+        };
+        let text = path.map(std::fs::read_to_string).transpose();
+        let (text, mut faults) = match text {
+            Ok(text) => (text.unwrap_or_default(), Vec::new()),
+            Err(error) => (String::new(), vec![unreadable(&error)]),
+        };
+        let (mut root, grammar) = tree::from_toml(&text);
+        faults.extend(grammar);
+        if let Some(faults) = Faults::gathered(faults) {
+            return Err(faults); // What the keys hold is not known: complaints about them would mislead.
+        }
+        let misplaced = tree::overlay(&mut root, environment);
+        let journal = Journal::default();
+        for fault in misplaced {
+            journal.add(fault);
+        }
+        let config = Self::read(&journal, &root);
+        match (config, Faults::gathered(journal.into_parts().0)) {
+            (Some(config), None) => Ok(config),
+            (_, Some(faults)) => Err(faults),
+            (None, None) => unreachable!("a reader that gives nothing records why"),
+        }
+    }
+
+    /// Every key there is, in the order of reading; `docs/configuration.md` is compared with it.
+    pub fn reference() -> Vec<KeyReference> {
+        let journal = Journal::describing();
+        Self::read(&journal, &Table::new());
+        journal.into_parts().1
+    }
+
+    fn read(journal: &Journal, root: &Table) -> Option<Self> {
+        let mut root = Reader::root(journal, root);
+        let issuer = root.required("issuer", "the `iss` of access tokens", &ISSUER);
+        let listen = root.section("listen", listen::read);
+        let store = root.section("store", store::read);
+        let limits = root.section("limits", limits::read);
+        let hash = root.section("hash", hash::read);
+        let keys = root.section("keys", keys::read);
+        let organizations = organizations::read(&mut root);
+        let callers = callers::read(&mut root, &organizations);
+        let log = root.section("log", log::read);
+        if let (Some(store), Some(limits)) = (&store, &limits)
+            && matches!(store.backend, StoreBackend::Sqlite { .. })
+            && limits.replicas > 1
+        {
+            root.fault(
+                "limits.replicas",
+                "is over 1 with SQLite",
+                "replicas need `store.backend = \"postgres\"`",
+            );
+        }
+        let asks_for_certificates = listen
+            .as_ref()
+            .and_then(|listen| listen.tls.as_ref())
+            .is_some_and(|tls| tls.client_ca_file.is_some());
+        if callers.iter().any(|caller| !caller.subject_names.is_empty()) && !asks_for_certificates {
+            root.fault(
+                "listen.tls.client_ca_file",
+                "is required: a caller is known by its certificate",
+                "name the file with the authorities of client certificates",
+            );
+        }
+        root.finish();
+        let organizations = organizations.into_iter().filter_map(|read| read.organization).collect();
+        Some(Self {
+            issuer: issuer?,
+            listen: listen?,
+            store: store?,
+            limits: limits?,
+            hash,
+            keys: keys?,
+            organizations,
+            callers,
+            log,
+        })
+    }
+}
+
+/// The variables of this process, for [`Config::load`].
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    // Not `vars`: it panics at the first variable that is not UTF-8, ours or not.
+    std::env::vars_os()
+        .map(|(name, text)| (name.to_string_lossy().into_owned(), text.to_string_lossy().into_owned()))
+}
+
+/// Verifiers compare `iss` byte by byte (RFC 9068 §4), so there is one spelling: no closing slash, no query.
+const ISSUER: Parsed<String> = Parsed {
+    form: "https URL without query and closing slash; http on this machine only",
+    parse: parse_issuer,
+};
+
+fn parse_issuer(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let host = authority.split(':').next()?;
+    let secure = scheme == "https" || (scheme == "http" && ["localhost", "127.0.0.1"].contains(&host));
+    let formed = !host.is_empty()
+        && !text.ends_with('/')
+        && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte));
+    (secure && formed).then(|| text.to_owned())
+}

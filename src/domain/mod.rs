@@ -1,6 +1,7 @@
 //! The rules of guardian-auth. Pure: no async, no clock, no I/O, no serde.
 
 pub mod audit;
+pub mod caller;
 pub mod client;
 pub mod device;
 pub mod directory;

@@ -1,3 +1,4 @@
 //! One test binary; file names equal story names.
 
 mod identifiers;
+mod configuration;

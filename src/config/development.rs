@@ -1,0 +1,98 @@
+//! The configuration of the `dev` command: everything on this machine, two sample organizations.
+
+use std::path::Path;
+
+use crate::domain::caller::{AllOrSome, Caller, CallerKind, TokenDigest};
+use crate::domain::identifier::Region;
+use crate::domain::limits::LimitPolicy;
+use crate::domain::organization::{Organization, OrganizationId, Portal, SessionPolicy};
+use crate::domain::password::PasswordPolicy;
+use crate::domain::secret::Secret;
+
+use super::Config;
+use super::callers::ConfiguredCaller;
+use super::hash::Hash;
+use super::keys::{Keys, MasterKey};
+use super::limits::{Limits, LimitsBackend};
+use super::listen::Listen;
+use super::log::{Log, LogLevel};
+use super::store::{Store, StoreBackend};
+
+impl Config {
+    /// A database file in `data_dir`, counters in memory, loopback ports 50051 and 9090, reflection on; a Swedish and a Dutch
+    /// organization with three callers each, and an operator.
+    ///
+    /// `digest_of` is asked once for each caller's name and gives the digest of the token made for it.
+    pub fn development(
+        data_dir: &Path,
+        master_key: Secret<[u8; 32]>,
+        mut digest_of: impl FnMut(&str) -> TokenDigest,
+    ) -> Self {
+        let listen = Listen { reflection: true, ..Listen::on_loopback() };
+        let organizations: Vec<_> = [
+            ("sample-kommun", "Sample kommun", Region::Se, [Portal::Parent, Portal::Staff]),
+            ("voorbeeld-opvang", "Voorbeeld Opvang", Region::Nl, [Portal::Parent, Portal::Childminder]),
+        ]
+        .into_iter()
+        .filter_map(|(id, name, region, portals)| {
+            Some(organization(OrganizationId::parse(id)?, name, region, &portals))
+        })
+        .collect();
+        let mut callers = Vec::new();
+        for Organization { id, portals, .. } in &organizations {
+            let mut add = |suffix: &str, kind, portals: AllOrSome<Portal>| {
+                let name = format!("{}-{suffix}", id.as_str());
+                let digest = digest_of(&name);
+                let organizations = AllOrSome::Some(vec![id.clone()]);
+                callers.push(caller(name, kind, organizations, portals, digest));
+            };
+            add("portal", CallerKind::Portal, AllOrSome::Some(portals.clone()));
+            add("admin", CallerKind::AdminPortal, AllOrSome::Some(portals.clone()));
+            add("sync", CallerKind::Sync, AllOrSome::All);
+        }
+        let digest = digest_of("operator");
+        let operator =
+            caller("operator".to_owned(), CallerKind::Operator, AllOrSome::All, AllOrSome::All, digest);
+        callers.push(operator);
+        Self {
+            issuer: format!("http://{}", listen.grpc),
+            listen,
+            store: Store {
+                backend: StoreBackend::Sqlite { path: data_dir.join("guardian-auth.sqlite") },
+                migrate_on_start: true,
+            },
+            limits: Limits { backend: LimitsBackend::Memory, replicas: 1 },
+            hash: Hash::default(),
+            keys: Keys { master: vec![MasterKey { id: "dev".to_owned(), key: master_key }] },
+            organizations,
+            callers,
+            log: Log { level: LogLevel::Info },
+        }
+    }
+}
+
+fn organization(id: OrganizationId, display_name: &str, region: Region, portals: &[Portal]) -> Organization {
+    Organization {
+        id,
+        display_name: display_name.to_owned(),
+        region,
+        strip_leading_zeros: false,
+        portals: portals.to_vec(),
+        password: PasswordPolicy::default(),
+        session: SessionPolicy::default(),
+        limits: LimitPolicy::default(),
+    }
+}
+
+fn caller(
+    name: String,
+    kind: CallerKind,
+    organizations: AllOrSome<OrganizationId>,
+    portals: AllOrSome<Portal>,
+    digest: TokenDigest,
+) -> ConfiguredCaller {
+    let may_assert_client_address = kind == CallerKind::Portal;
+    let caller =
+        Caller { name, kind, organizations, portals, may_assert_client_address, origins: Vec::new() };
+    ConfiguredCaller { caller, token_digests: vec![digest], subject_names: Vec::new() }
+}
