@@ -1,0 +1,127 @@
+//! `dev`: the service on fresh embedded state with sample guardians, on this machine only.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::callers::new_token;
+use super::sample_logins::{SAMPLE_LOGINS, SAMPLES};
+use super::serve::stop_signal;
+use crate::app::{self, App, Outside};
+use crate::config::Config;
+use crate::domain::secret::Secret;
+use crate::ports::entropy::random_bytes;
+use crate::telemetry;
+
+/// Where to listen.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Address of gRPC, gRPC-Web and JWKS; this machine only.
+    #[arg(long, default_value = "127.0.0.1:50051")]
+    pub grpc: SocketAddr,
+    /// Address of health and metrics; this machine only.
+    #[arg(long, default_value = "127.0.0.1:9090")]
+    pub ops: SocketAddr,
+}
+
+/// The directory with the state; gone when dropped.
+struct State(PathBuf);
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // A directory that stays behind holds sample data only.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If an address is not on loopback or taken, or the state cannot be made.
+pub async fn run(args: DevArgs) -> anyhow::Result<()> {
+    for address in [args.grpc, args.ops] {
+        if !address.ip().is_loopback() {
+            bail!("{address} is not on loopback: `dev` has printed keys and known passwords; use `serve` for a network");
+        }
+    }
+    let outside = Outside::of_this_machine();
+    let unique = u64::from_be_bytes(random_bytes(outside.entropy.as_ref()));
+    let state = State(std::env::temp_dir().join(format!("guardian-auth-dev-{unique:016x}")));
+    std::fs::create_dir(&state.0).with_context(|| format!("making {}", state.0.display()))?;
+
+    let mut tokens = HashMap::new();
+    let master_key = Secret::new(random_bytes(outside.entropy.as_ref()));
+    let mut config = Config::development(&state.0, master_key, |caller| {
+        let (token, digest) = new_token(outside.entropy.as_ref());
+        tokens.insert(caller.to_owned(), token);
+        digest
+    });
+    config.listen.grpc = args.grpc;
+    config.listen.ops = args.ops;
+    config.issuer = format!("http://{}", args.grpc);
+
+    let logs = telemetry::init_logs_to_stderr(&config.log);
+    println!("guardian-auth dev: fresh state, gone when this stops (Ctrl-C). Sample data only; never for real guardians.\n");
+    load_samples(&config).await?;
+    let app = App::start(config, outside).await?;
+    print_calls(&app, &tokens, &state.0);
+    stop_signal().await?;
+    app.stop().await;
+    drop(logs);
+    Ok(())
+}
+
+async fn load_samples(config: &Config) -> anyhow::Result<()> {
+    app::migrate(config).await?;
+    for (organization, file) in SAMPLES {
+        let summary = app::import_text(config, organization, file).await?;
+        println!("loaded {organization}: {summary}");
+    }
+    Ok(())
+}
+
+fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path) {
+    let (grpc, ops) = (app.grpc_address(), app.ops_address());
+    println!("\ngRPC, gRPC-Web and JWKS on {grpc}; health and metrics on http://{ops}; state in {}", state.display());
+    println!("\nSample logins:");
+    println!("  {:<18} {:<12} {:<12} {:<34} what it shows", "organization", "portal", "login name", "password");
+    for login in SAMPLE_LOGINS {
+        println!(
+            "  {:<18} {:<12} {:<12} {:<34} {}",
+            login.organization, login.portal, login.login_name, login.password, login.story
+        );
+    }
+    println!("\nTokens of the calling systems (made now):");
+    let mut names: Vec<&String> = tokens.keys().collect();
+    names.sort();
+    for name in names {
+        println!("  {name:<28} {}", tokens[name].expose());
+    }
+    let Some(login) = SAMPLE_LOGINS.first() else { return };
+    let Some(token) = tokens.get(&format!("{}-portal", login.organization)) else { return };
+    let token = token.expose();
+    let portal = format!("PORTAL_{}", login.portal.to_uppercase());
+    println!("\nCalls to paste into another terminal:");
+    println!("\n  # The whole story with the example client: log in, verify, refresh, end.");
+    println!(
+        "  cargo run --example login -- {token} {} {} {} {} http://{grpc}",
+        login.organization, login.portal, login.login_name, login.password
+    );
+    println!("\n  # The same by hand, with grpcurl (go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest).");
+    println!("  grpcurl -plaintext {grpc} list");
+    println!(
+        "  grpcurl -plaintext -H 'authorization: Bearer {token}' \\\n    -d '{{\"organization\":\"{}\",\"portal\":\"{portal}\",\"login_name\":\"{}\",\"password\":\"{}\",\"client\":{{\"ip\":\"192.0.2.7\"}}}}' \\\n    {grpc} guardian.auth.v1.LoginService/LoginWithPassword",
+        login.organization, login.login_name, login.password
+    );
+    println!(
+        "  grpcurl -plaintext -H 'authorization: Bearer {token}' \\\n    -d '{{\"access_token\":\"ACCESS_TOKEN\",\"organization\":\"{}\",\"portal\":\"{portal}\"}}' \\\n    {grpc} guardian.auth.v1.SessionService/VerifySession",
+        login.organization
+    );
+    println!("\n  # Without any tool but curl:");
+    println!("  curl -s http://{grpc}/.well-known/jwks.json");
+    println!("  curl -s http://{ops}/metrics | grep guardian_auth_");
+    println!("\nLogs follow on standard error.");
+}

@@ -1,0 +1,37 @@
+//! `serve`: the service, until it is told to stop.
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, Outside};
+use crate::config::Config;
+use crate::telemetry;
+
+/// Runs the service until SIGTERM or SIGINT, then drains it.
+///
+/// # Errors
+/// What kept it from starting, or from stopping in time.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let logs = telemetry::init_logs(&config.log);
+    let app = App::start(config, Outside::of_this_machine()).await?;
+    tracing::info!(grpc = %app.grpc_address(), ops = %app.ops_address(), "serving");
+    stop_signal().await?;
+    tracing::info!("stopping");
+    app.stop().await;
+    drop(logs);
+    Ok(())
+}
+
+/// Waits for SIGTERM or SIGINT.
+///
+/// # Errors
+/// If signals cannot be listened for.
+pub async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
