@@ -1,1 +1,4 @@
 //! One test binary; file names equal story names.
+
+mod layering;
+mod support;
