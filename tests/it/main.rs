@@ -2,3 +2,5 @@
 
 mod identifiers;
 mod configuration;
+mod layering;
+mod support;
