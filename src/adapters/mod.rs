@@ -4,3 +4,4 @@ pub mod access_tokens;
 pub mod key_vault;
 pub mod revocations;
 pub mod system;
+pub mod limiter;

@@ -1,0 +1,63 @@
+//! The limiter of a replica: decided by Redis, and by this process's share of the limits while Redis is away.
+
+use async_trait::async_trait;
+
+use crate::domain::limits::Reservation;
+use crate::ports::rate_limiter::{Decision, Ledger, RateLimiter, Receipt};
+
+use super::keys::BucketKeys;
+use super::memory::MemoryLimiter;
+use super::metrics::{LimiterMetrics, Mode};
+use super::redis::{RedisLimiter, Verdict};
+
+/// Never open and never closed: it always decides, and what it admits is always counted.
+///
+/// What Redis admits is noted in the local counters too, so that an outage does not hand out a fresh burst.
+pub struct ResilientLimiter {
+    keys: BucketKeys,
+    shared: RedisLimiter,
+    local: MemoryLimiter,
+    metrics: LimiterMetrics,
+}
+
+impl ResilientLimiter {
+    /// `local` hands out this replica's share of the limits.
+    pub const fn new(
+        keys: BucketKeys,
+        shared: RedisLimiter,
+        local: MemoryLimiter,
+        metrics: LimiterMetrics,
+    ) -> Self {
+        Self { keys, shared, local, metrics }
+    }
+}
+
+#[async_trait]
+impl RateLimiter for ResilientLimiter {
+    async fn decide(&self, reservation: &Reservation) -> Decision {
+        let buckets = self.keys.buckets(reservation);
+        match self.shared.charge(&buckets).await {
+            Ok(Verdict::Admitted) => {
+                self.local.shadow(&buckets);
+                self.metrics.decided(true, Mode::Shared);
+                Decision::Admitted(Ledger::Shared)
+            }
+            Ok(Verdict::Refused { retry_after }) => {
+                self.metrics.decided(false, Mode::Shared);
+                Decision::Refused { retry_after }
+            }
+            Err(_away) => self.local.charge(&buckets),
+        }
+    }
+
+    fn give_back(&self, receipt: Receipt) {
+        let buckets = self.keys.buckets(receipt.reservation());
+        match receipt.ledger() {
+            Ledger::Shared => {
+                self.local.refund_shadow(&buckets);
+                self.shared.refund(buckets);
+            }
+            Ledger::Local => self.local.refund(&buckets),
+        }
+    }
+}
