@@ -1,1 +1,7 @@
-//! The gRPC surface: layers in order, and one file per service.
+//! The gRPC surface: wire messages become domain types, outcomes become answers.
+
+pub mod access;
+pub mod context;
+pub mod fields;
+pub mod incident;
+pub mod status;
