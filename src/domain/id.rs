@@ -79,6 +79,10 @@ opaque_id! {
     ChildId
 }
 opaque_id! {
+    /// A defect that a call met: shown to the caller, and the word to look for in the log.
+    IncidentId
+}
+opaque_id! {
     /// A school, preschool or location of an organization.
     SchoolId
 }

@@ -1,1 +1,25 @@
-//! The gRPC surface: layers in order, and one file per service.
+//! The gRPC surface: wire messages become domain types, outcomes become answers.
+//!
+//! A request passes, in this order: [`listener`] (connections and their limits) → [`front`] (gRPC-Web, JWKS, request
+//! log, panics) → [`caller`] (who calls) → [`access`] (may it call this rpc) → [`deadline`] → the handler, which
+//! asks [`context`] for the caller, [`access`] for the organization and [`fields`] for the rest.
+
+pub mod access;
+pub mod caller;
+pub mod client_address;
+pub mod connection;
+pub mod context;
+pub mod deadline;
+pub mod fields;
+pub mod front;
+pub mod health;
+pub mod incident;
+pub mod jwks;
+pub mod listener;
+pub mod ops;
+mod plain;
+mod reflection;
+mod request_log;
+pub mod status;
+pub mod tls;
+mod web;

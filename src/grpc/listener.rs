@@ -1,0 +1,182 @@
+//! The port: accepts connections up to a number, and drains them within a time.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::client_address::TrustedProxies;
+use super::connection::{Answer, Closed, ConnectionLimits, Serving};
+use crate::domain::client::Network;
+use crate::ports::entropy::{Entropy, random_bytes};
+use crate::telemetry::{self, ConnectionMetrics};
+
+/// When there is no file descriptor left, accepting waits this long for one instead of spinning.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Settings of a port.
+pub struct Settings {
+    /// TLS; the newest value is used for each new connection. Plaintext without.
+    pub tls: Option<watch::Receiver<Arc<rustls::ServerConfig>>>,
+    /// Limits of each connection.
+    pub connection: ConnectionLimits,
+    /// Connections at a time; those beyond are closed at once.
+    pub max_connections: usize,
+    /// Connections at a time from one IPv4 address or IPv6 /64. Trusted proxies have no such limit: one is many people.
+    pub max_connections_per_peer: usize,
+    /// See `max_connections_per_peer`.
+    pub trusted_proxies: TrustedProxies,
+    /// After this long, a drain ends connections that have not ended.
+    pub drain_timeout: Duration,
+    /// For the jitter of ages.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where connections are counted.
+    pub metrics: ConnectionMetrics,
+}
+
+/// Serves until `drain` is cancelled, then lets calls in flight end, and is over after `drain_timeout` at the latest.
+pub async fn serve<A: Answer>(
+    listener: TcpListener,
+    answer: Arc<A>,
+    settings: Settings,
+    drain: CancellationToken,
+) {
+    let kill = CancellationToken::new();
+    let serving = Arc::new(Serving {
+        answer,
+        builder: Arc::new(settings.connection.builder()),
+        limits: settings.connection,
+        tls: settings.tls.clone(),
+        drain: drain.clone(),
+        kill: kill.clone(),
+    });
+    let room = Room::new(&settings);
+    let tasks = TaskTracker::new();
+    while let Some(accepted) = drain.run_until_cancelled(listener.accept()).await {
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
+            Err(error) => {
+                pause_after(&error, &drain).await;
+                continue;
+            }
+        };
+        settings.metrics.accepted.inc();
+        let place = match room.place(peer) {
+            Ok(place) => place,
+            Err(why) => {
+                settings.metrics.closed(why);
+                continue;
+            }
+        };
+        // Answers are small and go out whole: nothing is won by waiting for more bytes.
+        drop(stream.set_nodelay(true));
+        let max_age = jittered(&settings);
+        let (serving, metrics) = (Arc::clone(&serving), settings.metrics.clone());
+        metrics.open.inc();
+        tasks.spawn(async move {
+            let closed = serving.serve(stream, peer, max_age).await;
+            if let Some(why) = name(closed) {
+                metrics.closed(why);
+            }
+            metrics.open.dec();
+            drop(place);
+        });
+    }
+    drop(listener);
+    tasks.close();
+    if tokio::time::timeout(settings.drain_timeout, tasks.wait()).await.is_err() {
+        tracing::warn!(target: telemetry::CONNECTION, connections = tasks.len(), "drain timed out; ending connections");
+        kill.cancel();
+        tasks.wait().await;
+    }
+}
+
+/// Errors of one connection are forgotten; those of the process (no descriptors, no memory) are waited out. The loop
+/// ends for neither (RUSTSEC-2024-0376).
+async fn pause_after(error: &io::Error, drain: &CancellationToken) {
+    let of_one_connection = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    );
+    if !of_one_connection {
+        tracing::warn!(target: telemetry::CONNECTION, %error, "cannot accept");
+        drain.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
+    }
+}
+
+/// `max_age` ± `age_jitter`, evenly.
+fn jittered(settings: &Settings) -> Duration {
+    let limits = &settings.connection;
+    let share = u32::from(u16::from_be_bytes(random_bytes(&*settings.entropy)));
+    let offset = (limits.age_jitter * 2).mul_f64(f64::from(share) / f64::from(u16::MAX));
+    (limits.max_age + offset).saturating_sub(limits.age_jitter)
+}
+
+const fn name(closed: Closed) -> Option<&'static str> {
+    match closed {
+        Closed::ByPeer => None,
+        Closed::Handshake => Some("handshake"),
+        Closed::NoRequest => Some("no_request"),
+        Closed::Age => Some("age"),
+        Closed::Drain => Some("drain"),
+    }
+}
+
+/// Places for connections.
+struct Room {
+    total: Arc<Semaphore>,
+    by_peer: Arc<Mutex<HashMap<Network, usize>>>,
+    per_peer: usize,
+    trusted_proxies: TrustedProxies,
+}
+
+/// A place taken, given back when dropped.
+struct Place {
+    _total: OwnedSemaphorePermit,
+    peer: Option<(Network, Arc<Mutex<HashMap<Network, usize>>>)>,
+}
+
+impl Room {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            total: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
+            by_peer: Arc::default(),
+            per_peer: settings.max_connections_per_peer,
+            trusted_proxies: settings.trusted_proxies.clone(),
+        }
+    }
+
+    fn place(&self, peer: IpAddr) -> Result<Place, &'static str> {
+        let total = Arc::clone(&self.total).try_acquire_owned().map_err(|_| "max_connections")?;
+        if self.trusted_proxies.contains(peer) {
+            return Ok(Place { _total: total, peer: None });
+        }
+        let network = Network::of(peer);
+        let mut by_peer = self.by_peer.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_peer.entry(network).or_default();
+        if *count >= self.per_peer {
+            return Err("max_connections_per_peer");
+        }
+        *count += 1;
+        Ok(Place { _total: total, peer: Some((network, Arc::clone(&self.by_peer))) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some((network, by_peer)) = &self.peer else { return };
+        let mut by_peer = by_peer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_peer.get_mut(network) {
+            *count -= 1;
+            if *count == 0 {
+                by_peer.remove(network);
+            }
+        }
+    }
+}

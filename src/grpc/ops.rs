@@ -1,0 +1,59 @@
+//! The ops port, plaintext and for the cluster only: `/metrics`, `grpc.health.v1`, and `/live` and `/ready` for people.
+
+use std::sync::Arc;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use prometheus_client::registry::Registry;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::Service as _;
+
+use super::connection::{Answer, Connection};
+use super::health::Health;
+use super::plain;
+
+/// Everything that answers on the ops port.
+pub struct Ops {
+    registry: Registry,
+    health: Health,
+    routes: Routes,
+}
+
+impl Ops {
+    /// Shows these metrics and this health.
+    pub fn new(registry: Registry, health: Health) -> Self {
+        Self { registry, routes: Routes::new(health.service()).prepare(), health }
+    }
+
+    fn metrics(&self) -> Response<Body> {
+        let mut text = String::new();
+        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+            return plain::text(StatusCode::INTERNAL_SERVER_ERROR, "");
+        }
+        let mut response = plain::text(StatusCode::OK, text);
+        let open_metrics =
+            HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, open_metrics);
+        response
+    }
+}
+
+impl Answer for Ops {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, _: Arc<Connection>) -> Response<Body> {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/metrics") => self.metrics(),
+            (&Method::GET, "/live") => plain::text(StatusCode::OK, "alive\n"),
+            (&Method::GET, "/ready") if self.health.is_ready() => plain::text(StatusCode::OK, "ready\n"),
+            (&Method::GET, "/ready") => plain::text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            (&Method::POST, path) if path.starts_with("/grpc.health.v1.Health/") => {
+                match self.routes.clone().call(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
+            }
+            _ => plain::text(StatusCode::NOT_FOUND, ""),
+        }
+    }
+}

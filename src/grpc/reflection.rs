@@ -1,0 +1,19 @@
+//! Server reflection, for developers: off unless configured.
+
+use tonic::service::Routes;
+use tonic_reflection::server::{Builder, Error};
+
+use crate::proto;
+
+/// Adds reflection, `v1` and the `v1alpha` that older tools ask for.
+///
+/// # Errors
+/// If the descriptor set does not hold together: a defect of the build.
+pub(super) fn add(routes: Routes) -> Result<Routes, Error> {
+    let builder = || {
+        Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
+}
