@@ -1,0 +1,86 @@
+//! What the commands beside `serve` need, joined from the same parts.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use prometheus_client::registry::Registry;
+
+use super::{Outside, parts};
+use crate::adapters::access_tokens::JwtKeyring;
+use crate::adapters::store::{SqlStore, StoreMetrics};
+use crate::adapters::system::SystemEntropy;
+use crate::config::{Config, LimitsBackend, StoreBackend};
+use crate::flows::signing_keys::SigningKeyFlow;
+use crate::ports::entropy::Entropy;
+use crate::ports::store::StoreHealth as _;
+
+/// The machine's random source.
+pub fn entropy() -> Arc<dyn Entropy> {
+    Arc::new(SystemEntropy)
+}
+
+/// Today, UTC.
+pub fn today() -> jiff::civil::Date {
+    let now = Outside::of_this_machine().clock.now();
+    jiff::Timestamp::from_second(now.as_seconds()).unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+/// Applies pending migrations; their names.
+///
+/// # Errors
+/// If the store is away or a migration fails.
+pub async fn migrate(config: &Config) -> anyhow::Result<Vec<&'static str>> {
+    let store = connect(config).await?;
+    let applied = store.migrate().await.context("migrating the store");
+    store.close().await;
+    applied
+}
+
+/// The flow over the keys that sign access tokens.
+///
+/// # Errors
+/// If the store is away.
+pub async fn signing_keys(config: &Config) -> anyhow::Result<SigningKeyFlow> {
+    let store = connect(config).await?;
+    let ring = Arc::new(JwtKeyring::new(config.issuer.clone()));
+    Ok(parts::signing_keys(store, parts::vault(config)?, ring, &Outside::of_this_machine()))
+}
+
+/// Asks each dependency once; what was found, or why it failed.
+pub async fn probe(config: &Config) -> Vec<(String, Result<String, String>)> {
+    let (store_name, backend) = match &config.store.backend {
+        StoreBackend::Sqlite { .. } => ("store (sqlite)", "SQLite file"),
+        StoreBackend::Postgres { .. } => ("store (postgres)", "PostgreSQL"),
+    };
+    let mut found = vec![(store_name.to_owned(), probe_store(config, backend).await)];
+    if matches!(config.limits.backend, LimitsBackend::Redis { .. }) {
+        let result = parts::probe_redis(config).await.map_err(|error| format!("{error:#}"));
+        found.push(("limits (redis)".to_owned(), result));
+    }
+    if config.listen.tls.is_some() {
+        let metrics = crate::telemetry::ConnectionMetrics::register(&mut Registry::default());
+        let settings = parts::grpc_settings(&config.listen, &Outside::of_this_machine(), &metrics);
+        let result = settings.map(|_| "certificate and key fit".to_owned());
+        found.push(("listen.tls".to_owned(), result.map_err(|error| format!("{error:#}"))));
+    }
+    found
+}
+
+async fn probe_store(config: &Config, backend: &str) -> Result<String, String> {
+    let metrics = StoreMetrics::register(&mut Registry::default());
+    let store = SqlStore::connect(&parts::store_config(config), &metrics).await.map_err(|error| error.to_string())?;
+    store.ping().await.map_err(|error| error.to_string())?;
+    let pending = store.pending_migrations().await.map_err(|error| error.to_string())?;
+    store.close().await;
+    match (pending.len(), config.store.migrate_on_start) {
+        (0, _) => Ok(format!("{backend} answers, the schema is up to date")),
+        (count, true) => Ok(format!("{backend} answers, {count} migration(s) will be applied at start")),
+        (count, false) => {
+            Err(format!("{backend} answers, but lacks {count} migration(s): run `guardian-auth migrate`"))
+        }
+    }
+}
+
+async fn connect(config: &Config) -> anyhow::Result<SqlStore> {
+    parts::store(config, &StoreMetrics::register(&mut Registry::default())).await
+}

@@ -1,0 +1,294 @@
+//! Joins the floors: the one place that names concrete adapters. Starts, drains and stops the service.
+
+mod commands;
+mod parts;
+
+pub use commands::{entropy, migrate, probe, signing_keys, today};
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+use crate::adapters::access_tokens::JwtKeyring;
+use crate::adapters::argon2::Argon2Pool;
+use crate::adapters::revocations::RecentRevocations;
+use crate::adapters::store::{SqlStore, StoreMetrics};
+use crate::adapters::system::{SystemClock, SystemEntropy};
+use crate::config::Config;
+use crate::domain::password::Blocklist;
+use crate::flows::change_password::ChangePasswordFlow;
+use crate::flows::devices::Devices;
+use crate::flows::gate::Gate;
+use crate::flows::login_password::LoginFlow;
+use crate::flows::organizations::Organizations;
+use crate::flows::refusal_log::{RefusalWriter, refusal_log};
+use crate::flows::session::SessionFlow;
+use crate::flows::session_tokens::TokenMint;
+use crate::flows::upkeep::{FeedCursor, Upkeep};
+use crate::grpc::caller::CallerDirectory;
+use crate::grpc::client_address::TrustedProxies;
+use crate::grpc::deadline::Deadlines;
+use crate::grpc::front::{self, Front};
+use crate::grpc::health::Health;
+use crate::grpc::listener;
+use crate::grpc::login::LoginHandlers;
+use crate::grpc::ops::Ops;
+use crate::grpc::password::PasswordHandlers;
+use crate::grpc::session::SessionHandlers;
+use crate::ports::clock::Clock;
+use crate::ports::entropy::Entropy;
+use crate::proto::login_service_server::LoginServiceServer;
+use crate::proto::password_service_server::PasswordServiceServer;
+use crate::proto::session_service_server::SessionServiceServer;
+use crate::telemetry::{ConnectionMetrics, RpcMetrics};
+
+/// What the service takes from outside of itself; tests give their own.
+#[derive(Clone)]
+pub struct Outside {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Outside {
+    /// The machine's clock and random source.
+    pub fn of_this_machine() -> Self {
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+    }
+}
+
+/// A service that runs.
+pub struct App {
+    grpc_address: SocketAddr,
+    ops_address: SocketAddr,
+    health: Health,
+    /// The gRPC port accepts and answers until this is cancelled.
+    drain: CancellationToken,
+    /// Everything that works beside the calls goes on until this is cancelled.
+    stop: CancellationToken,
+    grpc: JoinHandle<()>,
+    ops: JoinHandle<()>,
+    /// Attempts that have begun.
+    attempts: TaskTracker,
+    /// Upkeep, the limiter's tasks, the writer of refusals.
+    background: TaskTracker,
+    hasher: Arc<Argon2Pool>,
+    store: SqlStore,
+}
+
+/// What the handlers are made of.
+struct Flows {
+    login: Arc<LoginFlow>,
+    session: Arc<SessionFlow>,
+    change_password: Arc<ChangePasswordFlow>,
+    upkeep: Upkeep,
+    refusals: RefusalWriter,
+    ring: Arc<JwtKeyring>,
+    organizations: Arc<Organizations>,
+}
+
+impl App {
+    /// Starts the service; when it returns, the service answers and its readiness says so.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub async fn start(config: Config, outside: Outside) -> anyhow::Result<Self> {
+        let mut registry = Registry::default();
+        let (attempts, background) = (TaskTracker::new(), TaskTracker::new());
+        let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+        let connections = ConnectionMetrics::register(&mut registry);
+        let rpcs = RpcMetrics::register(&mut registry, &front::rpc_names());
+        let store_metrics = StoreMetrics::register(&mut registry);
+
+        let grpc_settings = parts::grpc_settings(&config.listen, &outside, &connections)?;
+        let ops_settings = parts::ops_settings(&config.listen, &outside, &connections);
+        let ops_listener = bind(config.listen.ops, "listen.ops").await?;
+        let grpc_listener = bind(config.listen.grpc, "listen.grpc").await?;
+        let (ops_address, grpc_address) = (ops_listener.local_addr()?, grpc_listener.local_addr()?);
+
+        let store = parts::store(&config, &store_metrics).await?;
+        parts::settle_schema(&config, &store).await?;
+        let vault = parts::vault(&config)?;
+        let hasher = parts::hasher(&config, &outside, &mut registry)?;
+        let limiter = parts::limiter(&config, &vault, &outside, &mut registry, &background, &stop)?;
+        let gate = Gate::new(limiter, Arc::clone(&hasher) as _);
+        let flows = flows(&config, &outside, &store, &vault, &gate, &hasher, &attempts);
+
+        let mut cursor = FeedCursor::default();
+        flows.upkeep.prime(&mut cursor).await.context("reading keys and revocations from the store")?;
+        background.spawn(flows.upkeep.run(cursor, stop.clone()));
+        background.spawn(flows.refusals.run(stop.clone()));
+
+        let health = Health::starting().await;
+        let front = Front::new(front::Parts {
+            routes: routes(flows.login, flows.session, flows.change_password, config.listen.max_request_bytes),
+            callers: callers(&config),
+            organizations: flows.organizations,
+            trusted_proxies: TrustedProxies::new(config.listen.trusted_proxies.iter().copied()),
+            deadlines: Deadlines::default(),
+            health: health.clone(),
+            reflection: config.listen.reflection,
+            access_tokens: flows.ring,
+            clock: Arc::clone(&outside.clock),
+            entropy: Arc::clone(&outside.entropy),
+            metrics: rpcs,
+        })?;
+        let ops = Arc::new(Ops::new(registry, health.clone()));
+        let ops = tokio::spawn(listener::serve(ops_listener, ops, ops_settings, stop.clone()));
+        let grpc =
+            tokio::spawn(listener::serve(grpc_listener, Arc::new(front), grpc_settings, drain.clone()));
+        health.set_ready(true).await;
+        Ok(Self {
+            grpc_address,
+            ops_address,
+            health,
+            drain,
+            stop,
+            grpc,
+            ops,
+            attempts,
+            background,
+            hasher,
+            store,
+        })
+    }
+
+    /// Where gRPC, gRPC-Web and JWKS are served.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address
+    }
+
+    /// Where health and metrics are served.
+    pub fn ops_address(&self) -> SocketAddr {
+        self.ops_address
+    }
+
+    /// Stops in order: not ready → no new calls, those in flight end → attempts end → the rest. Bounded by
+    /// `listen.drain_timeout` and the deadlines of the store.
+    pub async fn stop(self) {
+        self.health.set_ready(false).await;
+        self.drain.cancel();
+        joined("grpc", self.grpc.await);
+        self.attempts.close();
+        self.attempts.wait().await;
+        self.stop.cancel();
+        self.background.close();
+        self.background.wait().await;
+        joined("ops", self.ops.await);
+        self.hasher.shutdown().await;
+        self.store.close().await;
+    }
+}
+
+fn joined(port: &str, result: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = result {
+        tracing::error!(port, error = %error, "a port ended badly");
+    }
+}
+
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{key}: {address} cannot be listened on; is something else using it?"))
+}
+
+fn callers(config: &Config) -> CallerDirectory {
+    config.callers.iter().fold(CallerDirectory::default(), |directory, configured| {
+        let digests = configured.token_digests.iter().copied();
+        directory.with(configured.caller.clone(), digests, configured.subject_names.iter().cloned())
+    })
+}
+
+fn routes(
+    login: Arc<LoginFlow>,
+    session: Arc<SessionFlow>,
+    change_password: Arc<ChangePasswordFlow>,
+    max_request_bytes: usize,
+) -> Routes {
+    let login = LoginServiceServer::new(LoginHandlers::new(login));
+    let session = SessionServiceServer::new(SessionHandlers::new(session));
+    let password = PasswordServiceServer::new(PasswordHandlers::new(change_password));
+    Routes::new(login.max_decoding_message_size(max_request_bytes))
+        .add_service(session.max_decoding_message_size(max_request_bytes))
+        .add_service(password.max_decoding_message_size(max_request_bytes))
+}
+
+fn flows(
+    config: &Config,
+    outside: &Outside,
+    store: &SqlStore,
+    vault: &Arc<crate::adapters::key_vault::DerivedKeyVault>,
+    gate: &Gate,
+    hasher: &Arc<Argon2Pool>,
+    attempts: &TaskTracker,
+) -> Flows {
+    let Outside { clock, entropy } = outside;
+    let organizations = Arc::new(Organizations::new(config.organizations.iter().cloned()));
+    let ring = Arc::new(JwtKeyring::new(config.issuer.clone()));
+    let revocations = Arc::new(RecentRevocations::default());
+    let shared_store = Arc::new(store.clone());
+    let mint = TokenMint::new(Arc::clone(vault) as _, Arc::clone(&ring) as _, Arc::clone(entropy));
+    let (refusals, writer) = refusal_log(Arc::clone(&shared_store) as _);
+    let login = LoginFlow {
+        gate: gate.clone(),
+        hasher: Arc::clone(hasher) as _,
+        organizations: Arc::clone(&organizations),
+        store: Arc::clone(&shared_store) as _,
+        vault: Arc::clone(vault) as _,
+        mint: mint.clone(),
+        devices: Devices::new(Arc::clone(vault) as _, Arc::clone(entropy)),
+        refusals: refusals.clone(),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+        tasks: attempts.clone(),
+    };
+    let session = Arc::new(SessionFlow {
+        organizations: Arc::clone(&organizations),
+        store: Arc::clone(&shared_store) as _,
+        access: Arc::clone(&ring) as _,
+        revocations: Arc::clone(&revocations) as _,
+        mint,
+        vault: Arc::clone(vault) as _,
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+    });
+    let change_password = ChangePasswordFlow {
+        gate: gate.clone(),
+        hasher: Arc::clone(hasher) as _,
+        blocklist: Arc::new(Blocklist::embedded()),
+        organizations: Arc::clone(&organizations),
+        sessions: Arc::clone(&session),
+        store: Arc::clone(&shared_store) as _,
+        vault: Arc::clone(vault) as _,
+        revocations: Arc::clone(&revocations) as _,
+        refusals,
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+        tasks: attempts.clone(),
+    };
+    let keys = parts::signing_keys(store.clone(), Arc::clone(vault), Arc::clone(&ring), outside);
+    let upkeep = Upkeep {
+        store: shared_store,
+        revocations,
+        organizations: Arc::clone(&organizations),
+        keys: Arc::new(keys),
+        clock: Arc::clone(clock),
+    };
+    Flows {
+        login: Arc::new(login),
+        session,
+        change_password: Arc::new(change_password),
+        upkeep,
+        refusals: writer,
+        ring,
+        organizations,
+    }
+}

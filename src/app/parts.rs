@@ -1,0 +1,206 @@
+//! Concrete adapters from configuration.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Outside;
+use crate::adapters::access_tokens::JwtKeyring;
+use crate::adapters::argon2::{Argon2Pool, HasherMetrics, PoolSettings};
+use crate::adapters::key_vault::{DerivedKeyVault, MasterKey};
+use crate::adapters::limiter::{
+    BucketKeys, LimiterKey, LimiterMetrics, MemoryLimiter, RedisLimiter, RedisSettings, RedisTopology,
+    ResilientLimiter,
+};
+use crate::adapters::store::{SqlStore, StoreConfig, StoreMetrics};
+use crate::config::{Config, LimitsBackend, Listen, StoreBackend};
+use crate::domain::password::HashParameters;
+use crate::domain::secret::Secret;
+use crate::flows::signing_keys::SigningKeyFlow;
+use crate::grpc::client_address::TrustedProxies;
+use crate::grpc::connection::ConnectionLimits;
+use crate::grpc::listener::Settings;
+use crate::grpc::tls;
+use crate::ports::key_vault::Purpose;
+use crate::ports::rate_limiter::RateLimiter;
+use crate::telemetry::ConnectionMetrics;
+
+/// A store that is away at start-up is asked again for this long: databases and we are often started together.
+const STORE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Pause between two looks for the store.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+pub(super) fn store_config(config: &Config) -> StoreConfig {
+    match &config.store.backend {
+        StoreBackend::Sqlite { path } => StoreConfig::Sqlite { path: path.clone() },
+        StoreBackend::Postgres { url, max_connections } => {
+            StoreConfig::Postgres { url: copy(url), pool_size: *max_connections }
+        }
+    }
+}
+
+/// The store, waited for if it is away.
+pub(super) async fn store(config: &Config, metrics: &StoreMetrics) -> anyhow::Result<SqlStore> {
+    let wanted = store_config(config);
+    let patience = Instant::now() + STORE_PATIENCE;
+    loop {
+        match SqlStore::connect(&wanted, metrics).await {
+            Ok(store) => return Ok(store),
+            Err(error @ crate::ports::error::PortError::Unavailable { .. }) if Instant::now() < patience => {
+                tracing::warn!(error = %error, "waiting for the store");
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+            Err(error) => return Err(error).context("connecting to the store"),
+        }
+    }
+}
+
+/// Applies pending migrations where `serve` may, and refuses to go on where it may not.
+pub(super) async fn settle_schema(config: &Config, store: &SqlStore) -> anyhow::Result<()> {
+    if config.store.migrate_on_start {
+        for name in store.migrate().await.context("migrating the store")? {
+            tracing::info!(migration = name, "applied");
+        }
+        return Ok(());
+    }
+    let pending = store.pending_migrations().await.context("looking for pending migrations")?;
+    if !pending.is_empty() {
+        bail!(
+            "the store lacks {} migration(s), the first is {}: run `guardian-auth migrate`, or set store.migrate_on_start",
+            pending.len(),
+            pending[0]
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn vault(config: &Config) -> anyhow::Result<Arc<DerivedKeyVault>> {
+    let masters: Vec<MasterKey> = config
+        .keys
+        .master
+        .iter()
+        .map(|master| MasterKey { id: master.id.clone(), key: Secret::new(*master.key.expose()) })
+        .collect();
+    Ok(Arc::new(DerivedKeyVault::new(&masters)?))
+}
+
+pub(super) fn signing_keys(
+    store: SqlStore,
+    vault: Arc<DerivedKeyVault>,
+    ring: Arc<JwtKeyring>,
+    outside: &Outside,
+) -> SigningKeyFlow {
+    SigningKeyFlow { store: Arc::new(store), vault, ring, clock: Arc::clone(&outside.clock) }
+}
+
+pub(super) fn hash_parameters(config: &Config) -> anyhow::Result<HashParameters> {
+    HashParameters::new(config.hash.memory_kib, config.hash.passes, config.hash.lanes)
+        .context("hash: the parameters")
+}
+
+pub(super) fn hasher(
+    config: &Config,
+    outside: &Outside,
+    registry: &mut Registry,
+) -> anyhow::Result<Arc<Argon2Pool>> {
+    let settings = PoolSettings {
+        parameters: hash_parameters(config)?,
+        workers: NonZeroUsize::new(config.hash.workers).unwrap_or(NonZeroUsize::MIN),
+        places: config.hash.queue,
+    };
+    let metrics = HasherMetrics::register(registry);
+    let pool = Argon2Pool::start(settings, Arc::clone(&outside.entropy), metrics);
+    Ok(Arc::new(pool.context("starting the hashing threads")?))
+}
+
+pub(super) fn limiter(
+    config: &Config,
+    vault: &DerivedKeyVault,
+    outside: &Outside,
+    registry: &mut Registry,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<Arc<dyn RateLimiter>> {
+    let metrics = LimiterMetrics::register(registry);
+    let keys = || BucketKeys::new(LimiterKey::new(vault.raw_key(Purpose::LimiterKey)));
+    let clock = Arc::clone(&outside.clock);
+    let local = MemoryLimiter::new(keys(), clock, config.limits.replicas, metrics.clone());
+    Ok(match &config.limits.backend {
+        LimitsBackend::Memory => Arc::new(local),
+        LimitsBackend::Redis { .. } => {
+            let settings = redis_settings(config)?;
+            let shared = RedisLimiter::start(settings, metrics.clone(), tasks, stop)?;
+            Arc::new(ResilientLimiter::new(keys(), shared, local, metrics))
+        }
+    })
+}
+
+fn redis_settings(config: &Config) -> anyhow::Result<RedisSettings> {
+    match &config.limits.backend {
+        LimitsBackend::Memory => bail!("limits.backend is not redis"),
+        LimitsBackend::Redis { url, timeout } => {
+            let mut settings = RedisSettings::new(RedisTopology::Standalone { url: copy(url) });
+            settings.budget = *timeout;
+            Ok(settings)
+        }
+    }
+}
+
+/// The settings of the gRPC port.
+pub(super) fn grpc_settings(
+    listen: &Listen,
+    outside: &Outside,
+    metrics: &ConnectionMetrics,
+) -> anyhow::Result<Settings> {
+    let tls = match &listen.tls {
+        None => None,
+        Some(files) => {
+            let read = |path: &std::path::Path| {
+                std::fs::read(path).with_context(|| format!("listen.tls: reading {}", path.display()))
+            };
+            let authorities = files.client_ca_file.as_deref().map(read).transpose()?;
+            let chain = read(&files.cert_file)?;
+            let key = Secret::new(read(&files.key_file)?);
+            let config =
+                tls::server_config(&chain, key.expose(), authorities.as_deref()).context("listen.tls")?;
+            Some(watch::Sender::new(Arc::new(config)).subscribe())
+        }
+    };
+    Ok(Settings { tls, ..ops_settings(listen, outside, metrics) })
+}
+
+/// The settings of the ops port: the same limits, never TLS.
+pub(super) fn ops_settings(listen: &Listen, outside: &Outside, metrics: &ConnectionMetrics) -> Settings {
+    Settings {
+        tls: None,
+        connection: ConnectionLimits {
+            handshake_timeout: listen.handshake_timeout,
+            header_timeout: listen.header_timeout,
+            max_streams: listen.max_streams,
+            keepalive_interval: listen.keepalive_interval,
+            keepalive_timeout: listen.keepalive_timeout,
+            max_age: listen.max_connection_age,
+            age_jitter: listen.max_connection_age_jitter,
+            age_grace: listen.max_connection_age_grace,
+            ..ConnectionLimits::default()
+        },
+        max_connections: listen.max_connections,
+        max_connections_per_peer: listen.max_connections_per_peer,
+        trusted_proxies: TrustedProxies::new(listen.trusted_proxies.iter().copied()),
+        drain_timeout: listen.drain_timeout,
+        entropy: Arc::clone(&outside.entropy),
+        metrics: metrics.clone(),
+    }
+}
+
+fn copy(secret: &Secret<String>) -> Secret<String> {
+    Secret::new(secret.expose().clone())
+}
