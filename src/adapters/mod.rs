@@ -1,1 +1,3 @@
 //! Answers to the ports: one file or folder per outside thing.
+
+pub mod store;
