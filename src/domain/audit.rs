@@ -188,6 +188,20 @@ impl Cause {
 }
 
 impl SessionEnd {
+    /// All reasons, for reading them back and for documentation tests.
+    pub const ALL: [Self; 5] = [
+        Self::LoggedOut,
+        Self::LoggedOutEverywhere,
+        Self::PasswordChanged,
+        Self::RefreshReused,
+        Self::AccountChanged,
+    ];
+
+    /// Reads the stored name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|end| end.as_str() == text)
+    }
+
     /// The name in the store and in the audit log.
     pub const fn as_str(self) -> &'static str {
         match self {

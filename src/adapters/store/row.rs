@@ -1,0 +1,89 @@
+//! How rows become domain values: what does not parse is [`PortError::Corrupt`].
+
+use sqlx::any::{Any, AnyRow};
+use sqlx::{Decode, Row, Type};
+
+use crate::domain::identifier::{LeadingZeros, LoginName};
+use crate::domain::login_password::AccountState;
+use crate::domain::organization::Portal;
+use crate::domain::time::Timestamp;
+use crate::ports::error::PortError;
+
+/// Reading of columns by name.
+pub(super) trait Columns {
+    /// A column as the driver gives it.
+    fn column<'r, T: Decode<'r, Any> + Type<Any>>(&'r self, column: &'static str) -> Result<T, PortError>;
+
+    /// A column through a parser.
+    fn parsed<T>(&self, column: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, PortError> {
+        parse(self.column(column)?).ok_or_else(|| corrupt(column))
+    }
+
+    /// The same where NULL may stand.
+    fn parsed_or_none<T>(
+        &self,
+        column: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, PortError> {
+        self.column::<Option<&str>>(column)?
+            .map(|text| parse(text).ok_or_else(|| corrupt(column)))
+            .transpose()
+    }
+
+    fn time(&self, column: &'static str) -> Result<Timestamp, PortError> {
+        self.column(column).map(Timestamp::from_millis)
+    }
+
+    fn time_or_none(&self, column: &'static str) -> Result<Option<Timestamp>, PortError> {
+        Ok(self.column::<Option<i64>>(column)?.map(Timestamp::from_millis))
+    }
+
+    fn flag(&self, column: &'static str) -> Result<bool, PortError> {
+        match self.column::<i64>(column)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(corrupt(column)),
+        }
+    }
+
+    fn digest(&self, column: &'static str) -> Result<[u8; 32], PortError> {
+        self.column::<&[u8]>(column)?.try_into().map_err(|_| corrupt(column))
+    }
+
+    fn digest_or_none(&self, column: &'static str) -> Result<Option<[u8; 32]>, PortError> {
+        self.column::<Option<&[u8]>>(column)?
+            .map(|bytes| bytes.try_into().map_err(|_| corrupt(column)))
+            .transpose()
+    }
+
+    fn portal(&self) -> Result<Portal, PortError> {
+        self.parsed("portal", Portal::parse)
+    }
+}
+
+impl Columns for AnyRow {
+    fn column<'r, T: Decode<'r, Any> + Type<Any>>(&'r self, column: &'static str) -> Result<T, PortError> {
+        // The driver's error may quote the value.
+        self.try_get(column).map_err(|_| corrupt(column))
+    }
+}
+
+/// A column holds what none of our statements writes.
+pub(super) fn corrupt(column: &'static str) -> PortError {
+    PortError::Corrupt(format!("the column {column} does not read back"))
+}
+
+/// A stored login name. Leading zeros were dropped before it was stored, where that is the organization's rule.
+pub(super) fn login_name(text: &str) -> Option<LoginName> {
+    LoginName::parse(text, LeadingZeros::Keep).ok()
+}
+
+/// A stored account state.
+pub(super) fn account_state(text: &str) -> Option<AccountState> {
+    match text {
+        "active" => Some(AccountState::Active),
+        "locked" => Some(AccountState::Locked),
+        "merged" => Some(AccountState::Merged),
+        _ => None,
+    }
+}
