@@ -121,11 +121,8 @@ impl Config {
                 "replicas need `store.backend = \"postgres\"`",
             );
         }
-        let asks_for_certificates = listen
-            .as_ref()
-            .and_then(|listen| listen.tls.as_ref())
-            .is_some_and(|tls| tls.client_ca_file.is_some());
-        if callers.iter().any(|caller| !caller.subject_names.is_empty()) && !asks_for_certificates {
+        let by_certificate = callers.iter().any(|caller| !caller.subject_names.is_empty());
+        if by_certificate && !root.is_given("listen.tls.client_ca_file") {
             root.fault(
                 "listen.tls.client_ca_file",
                 "is required: a caller is known by its certificate",
@@ -157,7 +154,7 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 
 /// Verifiers compare `iss` byte by byte (RFC 9068 §4), so there is one spelling: no closing slash, no query.
 const ISSUER: Parsed<String> = Parsed {
-    form: "https URL without query and closing slash; http on this machine only",
+    form: "an https URL without query and closing slash; http on this machine only",
     parse: parse_issuer,
 };
 

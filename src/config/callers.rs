@@ -22,16 +22,16 @@ pub struct ConfiguredCaller {
 }
 
 const NAME: Parsed<String> = Parsed {
-    form: "name of a-z, 0-9 and -, 1 to 40 characters",
+    form: "a name of a-z, 0-9 and -, 1 to 40 characters",
     parse: |text| is_caller_name(text).then(|| text.to_owned()),
 };
 const KIND: Choice<CallerKind> = Choice(&CallerKind::NAMED);
 const DIGEST: Parsed<TokenDigest> =
-    Parsed { form: "SHA-256 as 64 lower-case hexadecimal digits", parse: TokenDigest::parse };
+    Parsed { form: "a SHA-256 as 64 lower-case hexadecimal digits", parse: TokenDigest::parse };
 const SUBJECT: Parsed<SubjectName> =
-    Parsed { form: "DNS name in lower case without wildcard, or URI", parse: SubjectName::parse };
+    Parsed { form: "a DNS name in lower case without wildcard, or a URI", parse: SubjectName::parse };
 const ORIGIN: Parsed<WebOrigin> = Parsed {
-    form: "origin as a browser sends it, such as https://portal.example.se",
+    form: "an origin as a browser sends it, such as https://portal.example.se",
     parse: WebOrigin::parse,
 };
 
@@ -49,23 +49,23 @@ pub(super) fn read(root: &mut Reader<'_>, organizations: &[ReadOrganization]) ->
 fn read_one(reader: &mut Reader<'_>, known: &[ReadOrganization]) -> Option<ConfiguredCaller> {
     let name = reader.required("name", "its name: `client_id` in tokens, in logs and the audit log", &NAME);
     let kind = reader.required("kind", "what it is; decides which services it reaches", &KIND);
-    let token_digests = reader.or(
+    let token_digests = reader.optional(
         "token_sha256",
         "digests of its bearer tokens, as `guardian-auth callers token` prints them; two while a token is replaced",
         &Each(DIGEST),
-        Vec::new(),
+        "none",
     );
-    let subject_names = reader.or(
+    let subject_names = reader.optional(
         "san",
         "names in its client certificates, one of which must match",
         &Each(SUBJECT),
-        Vec::new(),
+        "none",
     );
-    let origins = reader.or(
+    let origins = reader.optional(
         "origins",
         "where its pages are; kind `web` only, and needed there",
         &Each(ORIGIN),
-        Vec::new(),
+        "none",
     );
     let organizations = reader.required(
         "organizations",
@@ -85,7 +85,10 @@ fn read_one(reader: &mut Reader<'_>, known: &[ReadOrganization]) -> Option<Confi
         false,
     );
     if let Some(kind) = kind {
-        check_credentials(reader, kind);
+        // A list that could not be read is there: it has a fault of its own.
+        let credential = is_there(reader, "token_sha256", token_digests.as_ref())
+            || is_there(reader, "san", subject_names.as_ref());
+        check_credentials(reader, kind, credential, is_there(reader, "origins", origins.as_ref()));
         if kind == CallerKind::Web && may_assert_client_address {
             reader.fault(
                 "may_assert_client_ip",
@@ -110,32 +113,39 @@ fn read_one(reader: &mut Reader<'_>, known: &[ReadOrganization]) -> Option<Confi
         organizations: organizations?,
         portals: portals.unwrap_or(AllOrSome::All),
         may_assert_client_address,
-        origins,
+        origins: origins.unwrap_or_default(),
     };
-    Some(ConfiguredCaller { caller, token_digests, subject_names })
+    Some(ConfiguredCaller {
+        caller,
+        token_digests: token_digests.unwrap_or_default(),
+        subject_names: subject_names.unwrap_or_default(),
+    })
+}
+
+fn is_there<T>(reader: &Reader<'_>, name: &str, list: Option<&Vec<T>>) -> bool {
+    list.map_or_else(|| reader.is_given(name), |list| !list.is_empty())
 }
 
 /// A page holds no secret and everything else does.
-fn check_credentials(reader: &Reader<'_>, kind: CallerKind) {
-    let given = |name| reader.is_given(name);
+fn check_credentials(reader: &Reader<'_>, kind: CallerKind, has_credential: bool, has_origin: bool) {
     match kind {
         CallerKind::Web => {
-            for name in ["token_sha256", "san"].into_iter().filter(|name| given(name)) {
+            for name in ["token_sha256", "san"].into_iter().filter(|name| reader.is_given(name)) {
                 reader.fault(name, "is given for a web caller", "a page cannot keep a secret: remove it");
             }
-            if !given("origins") {
+            if !has_origin {
                 reader.fault("origins", "is required for a web caller", "name the origins of its pages");
             }
         }
         CallerKind::Portal | CallerKind::AdminPortal | CallerKind::Sync | CallerKind::Operator => {
-            if given("origins") {
+            if reader.is_given("origins") {
                 reader.fault(
                     "origins",
                     "is given for a caller that is no page",
                     "remove it, or make it kind \"web\"",
                 );
             }
-            if !given("token_sha256") && !given("san") {
+            if !has_credential {
                 let remedy = "run `guardian-auth callers token NAME` and paste its line, or give `san`";
                 reader.fault("token_sha256", "is missing, as is `san`: nobody could be this caller", remedy);
             }

@@ -17,7 +17,7 @@ use super::tree::Value;
 pub(super) trait Form {
     type Value;
 
-    /// What is wanted, as a noun: `duration, 1s to 1m`.
+    /// What is wanted, as a noun: `a duration, 1s to 1m`.
     fn describe(&self) -> String;
 
     /// The value, or `None` after recording why not.
@@ -30,7 +30,7 @@ pub(super) trait Shown: Form {
 }
 
 fn not_a<T>(spot: &Spot<'_>, form: &impl Form) -> Option<T> {
-    spot.wrong("has not the right form", format!("write {}", form.describe()))
+    spot.wrong("is not accepted", format!("write {}", form.describe()))
 }
 
 fn text_of<'s>(spot: &'s Spot<'_>, form: &impl Form) -> Option<&'s str> {
@@ -49,7 +49,7 @@ impl<T: Copy + PartialOrd + Display + TryFrom<i64>> Form for Count<T> {
     type Value = T;
 
     fn describe(&self) -> String {
-        format!("number, {} to {}", self.0.start(), self.0.end())
+        format!("a whole number, {} to {}", self.0.start(), self.0.end())
     }
 
     fn read(&self, spot: &Spot<'_>) -> Option<T> {
@@ -118,6 +118,9 @@ impl Span {
 /// A duration as it is written, in the largest unit that divides it.
 pub(super) fn duration_text(duration: Duration) -> String {
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if ms == 0 {
+        return "0s".to_owned();
+    }
     let fitting = UNITS.into_iter().rev().find(|(_, factor)| ms >= *factor && ms.is_multiple_of(*factor));
     let (unit, factor) = fitting.unwrap_or(UNITS[0]);
     format!("{}{unit}", ms / factor)
@@ -127,7 +130,7 @@ impl Form for Span {
     type Value = Duration;
 
     fn describe(&self) -> String {
-        format!("duration, {} to {}", duration_text(*self.0.start()), duration_text(*self.0.end()))
+        format!("a duration, {} to {}", duration_text(*self.0.start()), duration_text(*self.0.end()))
     }
 
     fn read(&self, spot: &Spot<'_>) -> Option<Duration> {
@@ -149,7 +152,7 @@ impl Form for Text {
     type Value = String;
 
     fn describe(&self) -> String {
-        format!("text, {} to {} characters", self.0.start(), self.0.end())
+        format!("a text of {} to {} characters", self.0.start(), self.0.end())
     }
 
     fn read(&self, spot: &Spot<'_>) -> Option<String> {
@@ -222,7 +225,7 @@ impl<F: Form<Value: PartialEq>> Form for Each<F> {
     type Value = Vec<F::Value>;
 
     fn describe(&self) -> String {
-        format!("list of: {}", self.0.describe())
+        format!("a list, each {}", self.0.describe())
     }
 
     fn read(&self, spot: &Spot<'_>) -> Option<Vec<F::Value>> {
@@ -303,7 +306,7 @@ impl Form for AnyPath {
     type Value = PathBuf;
 
     fn describe(&self) -> String {
-        "path".to_owned()
+        "a path".to_owned()
     }
 
     fn read(&self, spot: &Spot<'_>) -> Option<PathBuf> {
@@ -319,7 +322,7 @@ impl Form for ReadableFile {
     type Value = PathBuf;
 
     fn describe(&self) -> String {
-        "path of a readable file".to_owned()
+        "the path of a readable file".to_owned()
     }
 
     fn read(&self, spot: &Spot<'_>) -> Option<PathBuf> {
@@ -335,7 +338,7 @@ impl Form for SecretFile {
     type Value = Secret<String>;
 
     fn describe(&self) -> String {
-        "path of a readable file".to_owned()
+        "the path of a readable file".to_owned()
     }
 
     fn read(&self, spot: &Spot<'_>) -> Option<Secret<String>> {

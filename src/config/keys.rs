@@ -26,7 +26,7 @@ pub struct MasterKey {
 }
 
 const KEY_ID: Parsed<String> = Parsed {
-    form: "name of a-z, 0-9 and -, 1 to 40 characters",
+    form: "a name of a-z, 0-9 and -, 1 to 40 characters",
     parse: |text| OrganizationId::parse(text).map(|id| id.as_str().to_owned()),
 };
 
@@ -37,7 +37,7 @@ impl Form for KeyFile {
     type Value = Secret<[u8; 32]>;
 
     fn describe(&self) -> String {
-        "path of a file with 32 random bytes in base64".to_owned()
+        "the path of a file with 32 random bytes in base64".to_owned()
     }
 
     fn read(&self, spot: &Spot<'_>) -> Option<Secret<[u8; 32]>> {
@@ -56,7 +56,7 @@ impl Form for KeyFile {
 
 pub(super) fn read(keys: &mut Reader<'_>) -> Option<Keys> {
     let mut master: Vec<MasterKey> = Vec::new();
-    keys.list("master", "the first one seals, all of them open what they sealed", |entry| {
+    keys.list("master", "master keys; the first one seals, all of them open what they sealed", |entry| {
         let id = entry.required("id", "its name, kept beside everything that it sealed", &KEY_ID);
         let key = entry.required("file", "the key", &KeyFile);
         let (Some(id), Some(key)) = (id, key) else { return };

@@ -61,9 +61,10 @@ pub struct Tls {
     pub client_ca_file: Option<PathBuf>,
 }
 
-const ADDRESS: Parsed<SocketAddr> = Parsed { form: "IP address and port", parse: |text| text.parse().ok() };
+const ADDRESS: Parsed<SocketAddr> =
+    Parsed { form: "an IP address and port", parse: |text| text.parse().ok() };
 const NETWORK: Parsed<IpNet> =
-    Parsed { form: "network in CIDR form without host bits", parse: parse_network };
+    Parsed { form: "a network in CIDR form without host bits", parse: parse_network };
 
 /// Host bits set are a slip (`10.0.0.1/8`): the network meant may be another one.
 fn parse_network(text: &str) -> Option<IpNet> {
@@ -103,11 +104,13 @@ impl Listen {
 
 pub(super) fn read(listen: &mut Reader<'_>) -> Option<Listen> {
     let usual = Listen::on_loopback();
+    let grpc = listen.or("grpc", "address of gRPC, gRPC-Web and JWKS", &ADDRESS, usual.grpc);
+    let ops = listen.or("ops", "address of health and `/metrics`, plaintext", &ADDRESS, usual.ops);
     let tls = listen.optional_section("tls", read_tls);
     let tls_wanted = tls.is_some();
     let read = Listen {
-        grpc: listen.or("grpc", "address of gRPC, gRPC-Web and JWKS", &ADDRESS, usual.grpc),
-        ops: listen.or("ops", "address of health and `/metrics`, plaintext", &ADDRESS, usual.ops),
+        grpc,
+        ops,
         tls: None,
         plaintext_behind_proxy: listen.or(
             "plaintext_behind_proxy",

@@ -19,7 +19,7 @@ pub(super) struct ReadOrganization {
 }
 
 pub(super) const ORGANIZATION_ID: Parsed<OrganizationId> =
-    Parsed { form: "name of a-z, 0-9 and -, 1 to 40 characters", parse: OrganizationId::parse };
+    Parsed { form: "a name of a-z, 0-9 and -, 1 to 40 characters", parse: OrganizationId::parse };
 
 pub(super) const PORTAL: Choice<Portal> = Choice(&[
     (Portal::Parent.as_str(), Portal::Parent),

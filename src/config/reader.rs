@@ -130,7 +130,13 @@ impl<'t> Reader<'t> {
         let in_file = format!("{name}_file");
         let from_file = "the file that holds it; one line end after it is dropped";
         self.describe(name, meaning, form.describe(), &format!("required, or `{in_file}`"), true);
-        self.describe(&in_file, from_file, "path".to_owned(), &format!("required, or `{name}`"), false);
+        self.describe(
+            &in_file,
+            from_file,
+            super::form::SecretFile.describe(),
+            &format!("required, or `{name}`"),
+            false,
+        );
         let (spot, text) = match (self.spot(name), self.spot(&in_file)) {
             (Some(spot), None) => {
                 let text = form.read(&spot)?;
@@ -215,9 +221,9 @@ impl<'t> Reader<'t> {
         items.iter().enumerate().filter_map(element).collect()
     }
 
-    /// Whether a key of this section is given.
+    /// Whether a key of this section, or of one below it, is given.
     pub(super) fn is_given(&self, name: &str) -> bool {
-        self.entries.is_some_and(|entries| entries.contains_key(name))
+        self.origin_of(name).is_some()
     }
 
     /// Records a fault between keys, under the key that should change.
@@ -239,7 +245,13 @@ impl<'t> Reader<'t> {
         let mut entries = self.entries?;
         let mut origin = None;
         for part in name.split('.') {
-            let node = entries.get(part)?;
+            let (name, index) = part.split_once('[').unwrap_or((part, ""));
+            let mut node = entries.get(name)?;
+            if let (Ok(index), Value::List(items)) =
+                (index.trim_end_matches(']').parse::<usize>(), &node.value)
+            {
+                node = items.get(index)?;
+            }
             origin = Some(node.origin.clone());
             if let Value::Table(inner) = &node.value {
                 entries = inner;
@@ -255,7 +267,7 @@ impl<'t> Reader<'t> {
     }
 
     fn missing<T>(&self, name: &str, meaning: &str, remedy: &str) -> Option<T> {
-        self.fault(name, format_args!("is required, {meaning}"), remedy);
+        self.fault(name, format_args!("is required ({meaning})"), remedy);
         None
     }
 
