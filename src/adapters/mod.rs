@@ -5,3 +5,4 @@ pub mod key_vault;
 pub mod revocations;
 pub mod system;
 pub mod limiter;
+pub mod directory_file;
