@@ -25,9 +25,8 @@ impl ForeignParameters {
     /// Lets a hash of these parameters in if they are live or known, or if there is room for one more set.
     #[must_use]
     pub fn admit(&mut self, parameters: HashParameters) -> bool {
-        let admitted = parameters == self.live
-            || self.sets.contains(&parameters)
-            || self.sets.len() < MOST_FOREIGN_SETS;
+        let admitted =
+            parameters == self.live || self.sets.contains(&parameters) || self.sets.len() < MOST_FOREIGN_SETS;
         if admitted && parameters != self.live {
             self.sets.insert(parameters);
         }

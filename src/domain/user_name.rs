@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn there_are_at_least_35_bits_of_names() {
-        let names: u64 = GROUPS.iter().map(|(alphabet, length)| (alphabet.len() as u64).pow(*length as u32)).product();
+        let names: u64 =
+            GROUPS.iter().map(|(alphabet, length)| (alphabet.len() as u64).pow(*length as u32)).product();
         assert!(names >= 1 << 35, "{names}");
     }
 

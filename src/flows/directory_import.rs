@@ -21,9 +21,7 @@ use crate::ports::directory_file::{DirectoryRows, ImportReport, NotedRow, RowFat
 use crate::ports::entropy::{Entropy, random_bytes};
 use crate::ports::error::PortError;
 use crate::ports::key_vault::KeyVault;
-use crate::ports::store::{
-    KnownRows, PreparedChild, PreparedGuardian, PreparedRow, PreparedSchool, Store,
-};
+use crate::ports::store::{KnownRows, PreparedChild, PreparedGuardian, PreparedRow, PreparedSchool, Store};
 
 /// Rows written in one transaction: few enough that a login never waits long for the store behind one.
 const ROWS_PER_BATCH: usize = 500;
@@ -272,7 +270,8 @@ pub fn check(
 /// The day in UTC. It matters to the century of a number whose owner is born today: no guardian is.
 fn date(at: Timestamp) -> Result<Date, PortError> {
     let at = jiff::Timestamp::from_millisecond(at.as_millis());
-    at.map(|at| at.to_zoned(TimeZone::UTC).date()).map_err(|_| PortError::Corrupt("the clock's time is no date".to_owned()))
+    at.map(|at| at.to_zoned(TimeZone::UTC).date())
+        .map_err(|_| PortError::Corrupt("the clock's time is no date".to_owned()))
 }
 
 /// A row that was read and is not written yet.

@@ -2,7 +2,9 @@
 
 use jiff::civil::Date;
 
-use super::super::directory::{Contact, GuardianLogin, GuardianRecord, ImportedPassword, LoginNameKind, Relation};
+use super::super::directory::{
+    Contact, GuardianLogin, GuardianRecord, ImportedPassword, LoginNameKind, Relation,
+};
 use super::super::identifier::{
     Bsn, DebtorNumber, Email, LeadingZeros, LoginName, Mobile, NationalId, Region, Rejection, SwedishNumber,
 };
@@ -73,7 +75,8 @@ fn portal(fields: &mut Fields<'_>, organization: &Organization) -> Option<Portal
             Some(portal)
         }
         Some(Portal::Parent | Portal::Childminder) => {
-            let message = "The organization has no such portal. Open it in the configuration, or leave this out.";
+            let message =
+                "The organization has no such portal. Open it in the configuration, or leave this out.";
             fields.fault("portal", "portal_not_open", message);
             None
         }
@@ -155,7 +158,11 @@ fn contact<T>(
     let delivered = fields.text(name)?;
     // No store keeps U+0000 in a text.
     if delivered.len() > LONGEST_CONTACT_BYTES || delivered.contains('\0') {
-        fields.finding(name, "not_kept", "This is too long or holds a character that cannot be stored. Nothing was kept.");
+        fields.finding(
+            name,
+            "not_kept",
+            "This is too long or holds a character that cannot be stored. Nothing was kept.",
+        );
         return None;
     }
     let canonical = parse(&delivered)
@@ -179,9 +186,12 @@ fn relations(fields: &mut Fields<'_>, organization: &Organization) -> Vec<Relati
         Some((child?, confirmed))
     });
     for (child, confirmed) in links {
-        let twice = relations.iter().any(|relation| matches!(relation, Relation::Child { child: other, .. } if *other == child));
+        let twice = relations
+            .iter()
+            .any(|relation| matches!(relation, Relation::Child { child: other, .. } if *other == child));
         if twice {
-            let message = "A child is named twice here. Name it once, and say there whether the link is confirmed.";
+            let message =
+                "A child is named twice here. Name it once, and say there whether the link is confirmed.";
             fields.fault("child_links", "child_given_twice", message);
         } else {
             relations.push(Relation::Child { child, confirmed });
@@ -193,7 +203,8 @@ fn relations(fields: &mut Fields<'_>, organization: &Organization) -> Vec<Relati
         Some(Relation::Contract { confirmed })
     });
     if contract.is_some() && !organization.portals.contains(&Portal::Childminder) {
-        let message = "The organization has no childminder portal. Open it in the configuration, or leave this out.";
+        let message =
+            "The organization has no childminder portal. Open it in the configuration, or leave this out.";
         fields.fault("contract", "portal_not_open", message);
     }
     relations.extend(contract);
