@@ -6,3 +6,4 @@ pub mod revocations;
 pub mod system;
 pub mod limiter;
 pub mod store;
+pub mod directory_file;

@@ -143,3 +143,6 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
         }
     }
 }
+pub mod import;
+#[cfg(feature = "dev")]
+pub mod sample_logins;

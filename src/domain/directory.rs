@@ -156,6 +156,17 @@ pub enum Record {
     Guardian(Box<GuardianRecord>),
 }
 
+impl Record {
+    /// Key in the source.
+    pub const fn key(&self) -> &SourceKey {
+        match self {
+            Self::School(school) => &school.key,
+            Self::Child(child) => &child.key,
+            Self::Guardian(guardian) => &guardian.key,
+        }
+    }
+}
+
 /// Something in a row that staff should look at; the row itself was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {

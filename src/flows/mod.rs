@@ -13,3 +13,5 @@ pub mod session;
 pub mod session_tokens;
 pub mod signing_keys;
 pub mod upkeep;
+pub mod directory_import;
+pub mod national_id;

@@ -2,6 +2,7 @@
 
 pub mod access_tokens;
 pub mod clock;
+pub mod directory_file;
 pub mod entropy;
 pub mod error;
 pub mod key_vault;

@@ -1,0 +1,47 @@
+//! National ids in the store: sealed for their one row, and found by a keyed digest (domain rule 7).
+
+use crate::domain::id::GuardianId;
+use crate::domain::identifier::NationalId;
+use crate::domain::organization::OrganizationId;
+use crate::ports::key_vault::{KeyVault, Purpose};
+use crate::ports::store::SealedNationalId;
+
+/// Seals a number for its guardian's row, so that it opens in no other row, and digests it for look-up.
+pub fn seal(
+    vault: &dyn KeyVault,
+    organization: &OrganizationId,
+    guardian: &GuardianId,
+    national_id: &NationalId,
+) -> SealedNationalId {
+    let canonical = national_id.canonical().as_bytes();
+    let key_id = vault.active_key_id().to_owned();
+    let context = seal_context(organization, guardian, &key_id);
+    let sealed = vault.seal(Purpose::NationalIdSeal, &context, canonical);
+    SealedNationalId {
+        scheme: national_id.scheme(),
+        index: vault.digest(Purpose::NationalIdIndex, &index_parts(organization, national_id)),
+        sealed: sealed.bytes,
+        key_id,
+    }
+}
+
+/// What a sealed number is bound to: organization, table, row, column and key.
+pub fn seal_context<'a>(
+    organization: &'a OrganizationId,
+    guardian: &'a GuardianId,
+    key_id: &'a str,
+) -> [&'a [u8]; 5] {
+    [
+        organization.as_str().as_bytes(),
+        b"guardian_identifier",
+        guardian.as_str().as_bytes(),
+        b"sealed",
+        key_id.as_bytes(),
+    ]
+}
+
+/// What is digested for look-up. The organization is part of it: temporary numbers are unique only inside theirs, and
+/// nobody who reads two organizations' rows can tell that they know the same person.
+pub fn index_parts<'a>(organization: &'a OrganizationId, national_id: &'a NationalId) -> [&'a [u8]; 2] {
+    [organization.as_str().as_bytes(), national_id.canonical().as_bytes()]
+}
