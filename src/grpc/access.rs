@@ -101,22 +101,6 @@ pub fn admit(caller: &Caller, rpc: Option<usize>) -> Result<(), Status> {
     if row.admits(caller.kind) { Ok(()) } else { Err(status::caller_not_allowed(&caller.name)) }
 }
 
-/// The organizations that are configured.
-#[derive(Clone, Default)]
-pub struct Organizations(Arc<HashMap<OrganizationId, Arc<Organization>>>);
-
-impl Organizations {
-    /// Those of the configuration.
-    pub fn new(organizations: impl IntoIterator<Item = Organization>) -> Self {
-        Self(Arc::new(organizations.into_iter().map(|one| (one.id.clone(), Arc::new(one))).collect()))
-    }
-
-    /// One of them.
-    pub fn get(&self, id: &OrganizationId) -> Option<&Arc<Organization>> {
-        self.0.get(id)
-    }
-}
-
 /// The organization, if the caller may act for this portal of it; notes it for the request log.
 ///
 /// # Errors
@@ -130,10 +114,9 @@ pub fn authorize(
     context
         .shared
         .organizations
-        .get(organization)
-        .filter(|found| found.portals.contains(&portal) && context.caller.may_act_for(&found.id, portal))
+        .with_portal(organization, portal)
+        .filter(|found| context.caller.may_act_for(&found.id, portal))
         .inspect(|found| context.record.note_organization(found))
-        .cloned()
         .ok_or_else(|| status::caller_not_allowed(&context.caller.name))
 }
 

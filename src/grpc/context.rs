@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 use tonic::{Request, Status};
 
-use super::access::Organizations;
 use super::incident::Incidents;
 use super::status;
 use crate::domain::caller::Caller;
 use crate::domain::organization::Organization;
+use crate::flows::organizations::Organizations;
 use crate::ports::error::PortError;
 
 /// Put into the request's extensions once caller, access and deadline are known.
@@ -29,7 +29,7 @@ pub struct CallerContext {
 
 /// What all calls share.
 pub(super) struct Shared {
-    pub(super) organizations: Organizations,
+    pub(super) organizations: Arc<Organizations>,
     pub(super) incidents: Incidents,
 }
 

@@ -17,7 +17,7 @@ use tonic::{Code, Status};
 use tower::Service as _;
 use tower_http::cors::CorsLayer;
 
-use super::access::{self, Access, Organizations, RPCS, RpcTable};
+use super::access::{self, Access, RPCS, RpcTable};
 use super::caller::CallerDirectory;
 use super::client_address::TrustedProxies;
 use super::connection::{Answer, Connection};
@@ -29,6 +29,7 @@ use super::request_log::Call;
 use super::status::{self, FaultReason, FieldFault, Outcome};
 use super::{jwks, plain, reflection, web};
 use crate::domain::caller::CallerKind;
+use crate::flows::organizations::Organizations;
 use crate::ports::access_tokens::AccessTokens;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
@@ -44,7 +45,7 @@ pub struct Parts {
     /// Who may call.
     pub callers: CallerDirectory,
     /// For whom they may act.
-    pub organizations: Organizations,
+    pub organizations: Arc<Organizations>,
     /// Proxies in front of pages.
     pub trusted_proxies: TrustedProxies,
     /// Bounds of deadlines.
