@@ -62,14 +62,14 @@ pub struct ConnectionLimits {
     pub keepalive_timeout: Duration,
     /// A connection is asked to end after this time, so that clients spread over new replicas…
     pub max_age: Duration,
-    /// …give or take up to this much, so that they do not come back all at once…
+    /// …and up to this much later, so that they do not come back all at once…
     pub age_jitter: Duration,
     /// …and ended after this much more.
     pub age_grace: Duration,
 }
 
 impl Default for ConnectionLimits {
-    /// `facts`: handshake 5 s, first request 10 s, keepalive 30 s and 10 s, age 10 min ± 10 % and 30 s.
+    /// Handshake 5 s, first request 10 s, keepalive 30 s and 10 s, age 10 to 11 min and 30 s.
     fn default() -> Self {
         Self {
             handshake_timeout: Duration::from_secs(5),

@@ -11,8 +11,8 @@ use crate::ports::access_tokens::PublishedKeys;
 /// Where the keys are.
 pub const PATH: &str = "/.well-known/jwks.json";
 
-/// Seconds that the keys may be cached: a new key is published longer than this before it signs.
-pub const MAX_AGE_SECONDS: u32 = 300;
+/// Portals may keep the public keys this long: a third of the time for which a key is published before it signs.
+pub const MAX_AGE_SECONDS: i64 = 300;
 
 /// The answer to a request of this path.
 pub(super) fn answer(method: &Method, keys: impl FnOnce() -> PublishedKeys) -> Response<Body> {
@@ -25,7 +25,8 @@ pub(super) fn answer(method: &Method, keys: impl FnOnce() -> PublishedKeys) -> R
     let mut response = super::plain::text(StatusCode::OK, body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    let age = HeaderValue::try_from(format!("public, max-age={MAX_AGE_SECONDS}"));
+    headers.extend(age.ok().map(|age| (CACHE_CONTROL, age)));
     response
 }
 

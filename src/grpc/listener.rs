@@ -110,12 +110,11 @@ async fn pause_after(error: &io::Error, drain: &CancellationToken) {
     }
 }
 
-/// `max_age` ± `age_jitter`, evenly.
+/// `max_age` and up to `age_jitter` more, evenly.
 fn jittered(settings: &Settings) -> Duration {
     let limits = &settings.connection;
     let share = u32::from(u16::from_be_bytes(random_bytes(&*settings.entropy)));
-    let offset = (limits.age_jitter * 2).mul_f64(f64::from(share) / f64::from(u16::MAX));
-    (limits.max_age + offset).saturating_sub(limits.age_jitter)
+    limits.max_age + limits.age_jitter.mul_f64(f64::from(share) / f64::from(u16::MAX))
 }
 
 const fn name(closed: Closed) -> Option<&'static str> {

@@ -81,7 +81,9 @@ impl LoginService for LoginHandlers {
                     password_rule: Some(password_rule(&rule)),
                 };
                 proto::LoginWithPasswordResponse {
-                    outcome: Some(proto::login_with_password_response::Outcome::PasswordChangeRequired(required)),
+                    outcome: Some(proto::login_with_password_response::Outcome::PasswordChangeRequired(
+                        required,
+                    )),
                     device_token: device_token.expose().clone(),
                 }
             }
@@ -89,7 +91,10 @@ impl LoginService for LoginHandlers {
     }
 }
 
-fn parse_attempt(context: &CallerContext, message: proto::LoginWithPasswordRequest) -> Result<Attempt, Status> {
+fn parse_attempt(
+    context: &CallerContext,
+    message: proto::LoginWithPasswordRequest,
+) -> Result<Attempt, Status> {
     let password = Secret::new(message.password);
     let (organization, portal) = authorize_fields(context, &message.organization, message.portal)?;
     let mut faults = Faults::default();
@@ -140,8 +145,12 @@ pub(super) fn attempt_failed(context: &CallerContext, error: attempt::Error) -> 
     match error {
         attempt::Error::InvalidCredentials(reference) => status::invalid_credentials(&reference),
         attempt::Error::WrongPortal { portal, reference } => status::wrong_portal(portal, &reference),
-        attempt::Error::RateLimited { retry_after, reference } => status::rate_limited(retry_after, Some(&reference)),
-        attempt::Error::Overloaded { retry_after, reference } => status::overloaded(retry_after, Some(&reference)),
+        attempt::Error::RateLimited { retry_after, reference } => {
+            status::rate_limited(retry_after, Some(&reference))
+        }
+        attempt::Error::Overloaded { retry_after, reference } => {
+            status::overloaded(retry_after, Some(&reference))
+        }
         attempt::Error::Expired => status::deadline_exceeded(),
         attempt::Error::Port(error) => context.port_failed(&error),
     }

@@ -13,6 +13,7 @@ use crate::proto::session_service_server::SessionService;
 use super::access::{authorize, authorize_fields};
 use super::context::{CallerContext, open};
 use super::fields::Faults;
+use super::jwks::MAX_AGE_SECONDS;
 use super::login::{session_tokens, timestamp};
 use super::status::{self, FaultReason};
 
@@ -22,8 +23,6 @@ const MAX_ACCESS_TOKEN_BYTES: usize = 2048;
 const MAX_REFRESH_TOKEN_BYTES: usize = 256;
 /// Longest page token that is looked at.
 const MAX_PAGE_TOKEN_BYTES: usize = 512;
-/// Portals may keep the public keys this long: a third of the time for which a key is published before it signs.
-pub const KEYS_MAX_AGE_SECONDS: i64 = 300;
 
 /// The service over its flow.
 pub struct SessionHandlers {
@@ -136,7 +135,10 @@ impl SessionService for SessionHandlers {
             .await
             .map_err(|error| failed(&context, &error))?;
         let sessions = page.sessions.iter().map(|session| summary(session, &page.current)).collect();
-        Ok(Response::new(proto::ListSessionsResponse { sessions, next_page_token: page.next.unwrap_or_default() }))
+        Ok(Response::new(proto::ListSessionsResponse {
+            sessions,
+            next_page_token: page.next.unwrap_or_default(),
+        }))
     }
 
     async fn get_signing_keys(
@@ -151,7 +153,7 @@ impl SessionService for SessionHandlers {
         });
         Ok(Response::new(proto::GetSigningKeysResponse {
             keys: keys.collect(),
-            max_age: Some(prost_types::Duration { seconds: KEYS_MAX_AGE_SECONDS, nanos: 0 }),
+            max_age: Some(prost_types::Duration { seconds: MAX_AGE_SECONDS, nanos: 0 }),
         }))
     }
 }
@@ -169,7 +171,11 @@ fn failed(context: &CallerContext, error: &Error) -> Status {
         Error::Invalid => status::session_invalid(),
         Error::PageToken => {
             let mut faults = Faults::default();
-            faults.add("page_token", FaultReason::Malformed, "not a page token of this list: begin at the first page");
+            faults.add(
+                "page_token",
+                FaultReason::Malformed,
+                "not a page token of this list: begin at the first page",
+            );
             faults.refuse()
         }
         Error::Port(error) => context.port_failed(error),

@@ -171,8 +171,9 @@ pub fn rate_limited(retry_after: Duration, reference: Option<&ReferenceCode>) ->
 }
 
 /// No room to check another password now; try again after `retry_after`.
-pub fn overloaded(retry_after: Duration) -> Status {
+pub fn overloaded(retry_after: Duration, reference: Option<&ReferenceCode>) -> Status {
     Making::of(Code::ResourceExhausted, ErrorReason::Overloaded, "no room for this now; see RetryInfo")
+        .reference(reference)
         .retry_after(retry_after)
         .make()
 }
