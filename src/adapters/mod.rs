@@ -7,3 +7,4 @@ pub mod system;
 pub mod limiter;
 pub mod store;
 pub mod directory_file;
+pub mod argon2;

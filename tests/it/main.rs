@@ -4,3 +4,5 @@ mod identifiers;
 mod configuration;
 mod layering;
 mod support;
+mod hashing_pool;
+mod password_rules;
