@@ -43,7 +43,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         locale: "sv".to_owned(),
     };
     let offered = login.list_login_methods(request).await?.into_inner();
-    println!("the portal offers {} way(s) to log in; the rule for new passwords: {:?}", offered.methods.len(), offered.password_rule);
+    println!(
+        "the portal offers {} way(s) to log in; the rule for new passwords: {:?}",
+        offered.methods.len(),
+        offered.password_rule
+    );
 
     let request = proto::LoginWithPasswordRequest {
         organization: organization.clone(),
@@ -78,8 +82,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let verified = session.verify_session(verify(&tokens.access_token)).await?.into_inner();
     println!("verified: authenticated by {:?}", verified.authentication_methods);
 
-    let refresh =
-        proto::RefreshSessionRequest { refresh_token: tokens.refresh_token, client: None };
+    let refresh = proto::RefreshSessionRequest { refresh_token: tokens.refresh_token, client: None };
     let refreshed = session.refresh_session(refresh).await?.into_inner().session.ok_or("no tokens")?;
     println!("refreshed: the refresh token was replaced");
 
@@ -99,7 +102,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-type AsCaller = InterceptedService<Channel, Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>>;
+type AsCaller =
+    InterceptedService<Channel, Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>>;
 
 /// Puts the caller's token on every call. With mTLS it is not needed.
 fn as_caller(channel: Channel, token: &str) -> Result<AsCaller, Box<dyn Error>> {

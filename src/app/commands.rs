@@ -1,5 +1,6 @@
 //! What the commands beside `serve` need, joined from the same parts.
 
+use std::io::{BufReader, Read};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -7,10 +8,15 @@ use prometheus_client::registry::Registry;
 
 use super::{Outside, parts};
 use crate::adapters::access_tokens::JwtKeyring;
+use crate::adapters::directory_file::DirectoryFile;
 use crate::adapters::store::{SqlStore, StoreMetrics};
 use crate::adapters::system::SystemEntropy;
 use crate::config::{Config, LimitsBackend, StoreBackend};
+use crate::domain::organization::Organization;
+use crate::domain::password::HashParameters;
+use crate::flows::directory_import::DirectoryImport;
 use crate::flows::signing_keys::SigningKeyFlow;
+use crate::ports::directory_file::DirectoryRows;
 use crate::ports::entropy::Entropy;
 use crate::ports::store::StoreHealth as _;
 
@@ -22,7 +28,10 @@ pub fn entropy() -> Arc<dyn Entropy> {
 /// Today, UTC.
 pub fn today() -> jiff::civil::Date {
     let now = Outside::of_this_machine().clock.now();
-    jiff::Timestamp::from_second(now.as_seconds()).unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC).date()
+    jiff::Timestamp::from_second(now.as_seconds())
+        .unwrap_or_default()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date()
 }
 
 /// Applies pending migrations; their names.
@@ -68,7 +77,8 @@ pub async fn probe(config: &Config) -> Vec<(String, Result<String, String>)> {
 
 async fn probe_store(config: &Config, backend: &str) -> Result<String, String> {
     let metrics = StoreMetrics::register(&mut Registry::default());
-    let store = SqlStore::connect(&parts::store_config(config), &metrics).await.map_err(|error| error.to_string())?;
+    let store =
+        SqlStore::connect(&parts::store_config(config), &metrics).await.map_err(|error| error.to_string())?;
     store.ping().await.map_err(|error| error.to_string())?;
     let pending = store.pending_migrations().await.map_err(|error| error.to_string())?;
     store.close().await;
@@ -83,4 +93,45 @@ async fn probe_store(config: &Config, backend: &str) -> Result<String, String> {
 
 async fn connect(config: &Config) -> anyhow::Result<SqlStore> {
     parts::store(config, &StoreMetrics::register(&mut Registry::default())).await
+}
+
+/// The flow that imports directory files.
+///
+/// # Errors
+/// If the store is away or lacks migrations.
+pub async fn directory_import(config: &Config) -> anyhow::Result<DirectoryImport> {
+    let outside = Outside::of_this_machine();
+    let store = connect(config).await?;
+    parts::settle_schema(config, &store).await?;
+    Ok(DirectoryImport {
+        store: Arc::new(store),
+        vault: parts::vault(config)?,
+        clock: outside.clock,
+        entropy: outside.entropy,
+        live_parameters: parts::hash_parameters(config)?,
+    })
+}
+
+/// The rows of a directory file.
+pub fn directory_rows(input: impl Read + Send + 'static) -> Box<dyn DirectoryRows> {
+    Box::new(DirectoryFile::new(BufReader::with_capacity(256 * 1024, input)))
+}
+
+/// The organization with this short name.
+///
+/// # Errors
+/// If none is configured; the names that are.
+pub fn organization<'c>(config: &'c Config, name: &str) -> anyhow::Result<&'c Organization> {
+    config.organizations.iter().find(|one| one.id.as_str() == name).with_context(|| {
+        let names: Vec<&str> = config.organizations.iter().map(|one| one.id.as_str()).collect();
+        format!("no organization is called {name}; configured are: {}", names.join(", "))
+    })
+}
+
+/// The parameters of new hashes.
+///
+/// # Errors
+/// If they are out of bounds.
+pub fn live_parameters(config: &Config) -> anyhow::Result<HashParameters> {
+    parts::hash_parameters(config)
 }

@@ -3,7 +3,10 @@
 mod commands;
 mod parts;
 
-pub use commands::{entropy, migrate, probe, signing_keys, today};
+pub use commands::{
+    directory_import, directory_rows, entropy, live_parameters, migrate, organization, probe, signing_keys,
+    today,
+};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -129,7 +132,12 @@ impl App {
 
         let health = Health::starting().await;
         let front = Front::new(front::Parts {
-            routes: routes(flows.login, flows.session, flows.change_password, config.listen.max_request_bytes),
+            routes: routes(
+                flows.login,
+                flows.session,
+                flows.change_password,
+                config.listen.max_request_bytes,
+            ),
             callers: callers(&config),
             organizations: flows.organizations,
             trusted_proxies: TrustedProxies::new(config.listen.trusted_proxies.iter().copied()),

@@ -204,3 +204,9 @@ pub(super) fn ops_settings(listen: &Listen, outside: &Outside, metrics: &Connect
 fn copy(secret: &Secret<String>) -> Secret<String> {
     Secret::new(secret.expose().clone())
 }
+
+/// Whether Redis lets us in and knows what the limiter asks of it.
+pub(super) async fn probe_redis(config: &Config) -> anyhow::Result<String> {
+    let took = RedisLimiter::probe(redis_settings(config)?).await?;
+    Ok(format!("Redis answers a decision in {} ms", took.as_millis()))
+}

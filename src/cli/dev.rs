@@ -8,13 +8,20 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::callers::new_token;
-use super::sample_logins::{SAMPLE_LOGINS, SAMPLES};
+use super::import;
+use super::logs;
+use super::sample_logins::{KOMMUN, OPVANG, SAMPLE_LOGINS};
 use super::serve::stop_signal;
 use crate::app::{self, App, Outside};
 use crate::config::Config;
 use crate::domain::secret::Secret;
 use crate::ports::entropy::random_bytes;
-use crate::telemetry;
+
+/// The sample directories, as shipped in `examples/`.
+const SAMPLES: [(&str, &str); 2] = [
+    (KOMMUN, include_str!("../../examples/directory-sample-kommun.jsonl")),
+    (OPVANG, include_str!("../../examples/directory-voorbeeld-opvang.jsonl")),
+];
 
 /// Where to listen.
 #[derive(Debug, Args)]
@@ -44,7 +51,9 @@ impl Drop for State {
 pub async fn run(args: DevArgs) -> anyhow::Result<()> {
     for address in [args.grpc, args.ops] {
         if !address.ip().is_loopback() {
-            bail!("{address} is not on loopback: `dev` has printed keys and known passwords; use `serve` for a network");
+            bail!(
+                "{address} is not on loopback: `dev` has printed keys and known passwords; use `serve` for a network"
+            );
         }
     }
     let outside = Outside::of_this_machine();
@@ -63,8 +72,10 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
     config.listen.ops = args.ops;
     config.issuer = format!("http://{}", args.grpc);
 
-    let logs = telemetry::init_logs_to_stderr(&config.log);
-    println!("guardian-auth dev: fresh state, gone when this stops (Ctrl-C). Sample data only; never for real guardians.\n");
+    let logs = logs::init(&config.log, Box::new(std::io::stderr()))?;
+    println!(
+        "guardian-auth dev: fresh state, gone when this stops (Ctrl-C). Sample data only; never for real guardians.\n"
+    );
     load_samples(&config).await?;
     let app = App::start(config, outside).await?;
     print_calls(&app, &tokens, &state.0);
@@ -76,22 +87,39 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
 
 async fn load_samples(config: &Config) -> anyhow::Result<()> {
     app::migrate(config).await?;
-    for (organization, file) in SAMPLES {
-        let summary = app::import_text(config, organization, file).await?;
-        println!("loaded {organization}: {summary}");
+    let flow = app::directory_import(config).await?;
+    for (name, file) in SAMPLES {
+        let organization = app::organization(config, name)?;
+        // The findings of the sample are meant; `import` shows them.
+        let summary =
+            import::quietly(&flow, organization, app::directory_rows(file.as_bytes()).as_mut()).await?;
+        println!(
+            "loaded {name}: {} rows; {} findings and {} bad rows, which are part of the sample",
+            summary.created, summary.findings, summary.rejected
+        );
     }
     Ok(())
 }
 
 fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path) {
     let (grpc, ops) = (app.grpc_address(), app.ops_address());
-    println!("\ngRPC, gRPC-Web and JWKS on {grpc}; health and metrics on http://{ops}; state in {}", state.display());
+    println!(
+        "\ngRPC, gRPC-Web and JWKS on {grpc}; health and metrics on http://{ops}; state in {}",
+        state.display()
+    );
     println!("\nSample logins:");
-    println!("  {:<18} {:<12} {:<12} {:<34} what it shows", "organization", "portal", "login name", "password");
+    println!(
+        "  {:<18} {:<12} {:<12} {:<34} what it shows",
+        "organization", "portal", "login name", "password"
+    );
     for login in SAMPLE_LOGINS {
         println!(
             "  {:<18} {:<12} {:<12} {:<34} {}",
-            login.organization, login.portal, login.login_name, login.password, login.story
+            login.organization,
+            login.portal.as_str(),
+            login.login_name,
+            login.password,
+            login.story
         );
     }
     println!("\nTokens of the calling systems (made now):");
@@ -103,14 +131,19 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
     let Some(login) = SAMPLE_LOGINS.first() else { return };
     let Some(token) = tokens.get(&format!("{}-portal", login.organization)) else { return };
     let token = token.expose();
-    let portal = format!("PORTAL_{}", login.portal.to_uppercase());
+    let portal = format!("PORTAL_{}", login.portal.as_str().to_uppercase());
     println!("\nCalls to paste into another terminal:");
     println!("\n  # The whole story with the example client: log in, verify, refresh, end.");
     println!(
         "  cargo run --example login -- {token} {} {} {} {} http://{grpc}",
-        login.organization, login.portal, login.login_name, login.password
+        login.organization,
+        login.portal.as_str(),
+        login.login_name,
+        login.password
     );
-    println!("\n  # The same by hand, with grpcurl (go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest).");
+    println!(
+        "\n  # The same by hand, with grpcurl (go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest)."
+    );
     println!("  grpcurl -plaintext {grpc} list");
     println!(
         "  grpcurl -plaintext -H 'authorization: Bearer {token}' \\\n    -d '{{\"organization\":\"{}\",\"portal\":\"{portal}\",\"login_name\":\"{}\",\"password\":\"{}\",\"client\":{{\"ip\":\"192.0.2.7\"}}}}' \\\n    {grpc} guardian.auth.v1.LoginService/LoginWithPassword",

@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
+use crate::app;
+use crate::config::Config;
 use crate::domain::directory_row::Note;
 use crate::domain::organization::Organization;
 use crate::domain::password::HashParameters;
@@ -89,6 +91,42 @@ fn finish(outcome: Result<Summary, Stopped>, mut report: Report<'_>) -> anyhow::
     let summary = outcome?;
     closed.context("the report cannot be written")?;
     Ok(summary)
+}
+
+/// Imports the rows without a report.
+///
+/// # Errors
+/// If the import stopped half-way.
+pub async fn quietly(
+    import: &DirectoryImport,
+    organization: &Organization,
+    rows: &mut dyn DirectoryRows,
+) -> anyhow::Result<Summary> {
+    let mut nowhere = std::io::sink();
+    Ok(import.run(organization, rows, &mut Report { out: &mut nowhere, file: None }).await?)
+}
+
+/// Runs the command: exit 0 if every row was taken, 1 if one was not.
+///
+/// # Errors
+/// If rows were rejected, or the import stopped half-way.
+pub async fn command(config: Config, args: ImportArgs) -> anyhow::Result<()> {
+    let organization = app::organization(&config, &args.organization)?;
+    let file = File::open(&args.file).with_context(|| format!("{} cannot be read", args.file.display()))?;
+    let mut rows = app::directory_rows(file);
+    let mut out = std::io::stdout();
+    let report = args.open_report(&mut out)?;
+    let summary = if args.dry_run {
+        let (parameters, now) = (app::live_parameters(&config)?, app::Outside::of_this_machine().clock.now());
+        dry_run(organization, parameters, now, rows.as_mut(), report)?
+    } else {
+        let import = app::directory_import(&config).await?;
+        run(&import, organization, rows.as_mut(), report).await?
+    };
+    if summary.rejected > 0 {
+        anyhow::bail!("{} row(s) were rejected", summary.rejected);
+    }
+    Ok(())
 }
 
 /// The report of an import: for people on standard output, and for programs in a file.

@@ -33,7 +33,12 @@ pub async fn run(config: Config, command: KeysCommand) -> anyhow::Result<()> {
             println!("{:<45} {:<26} {:<26} published until", "key id", "published from", "signs from");
             for key in keys.list().await? {
                 let until = key.published_until.map_or_else(|| "further notice".to_owned(), written);
-                println!("{:<45} {:<26} {:<26} {until}", key.kid, written(key.created), written(key.signs_from));
+                println!(
+                    "{:<45} {:<26} {:<26} {until}",
+                    key.kid,
+                    written(key.created),
+                    written(key.signs_from)
+                );
             }
         }
         KeysCommand::Rotate { publish_ahead } => {

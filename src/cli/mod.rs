@@ -6,6 +6,7 @@ pub mod check;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod keys;
+mod logs;
 pub mod migrate;
 pub mod serve;
 
@@ -43,6 +44,8 @@ pub enum Command {
     Dev(dev::DevArgs),
     /// Bring the database to the schema of this version.
     Migrate,
+    /// Take a directory file in: schools, children, guardians, relations.
+    Import(import::ImportArgs),
     /// Say everything that is wrong with the configuration, then which dependencies answer.
     Check,
     /// Make credentials for calling systems.
@@ -73,6 +76,7 @@ pub fn run(cli: Cli) -> ExitCode {
         #[cfg(feature = "dev")]
         Command::Dev(args) => in_runtime(dev::run(args)),
         Command::Migrate => with_config(config, migrate::run),
+        Command::Import(args) => with_config(config, |config| import::command(config, args)),
         Command::Check => check(config),
         Command::Callers(CallersCommand::Token { name }) => {
             let result = callers::run(&name, crate::app::entropy().as_ref(), &mut io::stdout().lock());
@@ -83,8 +87,7 @@ pub fn run(cli: Cli) -> ExitCode {
             let today = crate::app::today();
             let input = BufReader::with_capacity(64 * 1024, io::stdin().lock());
             let output = io::stdout().lock();
-            let result =
-                canonicalize::run(args.kind, args.on.unwrap_or(today), args.region, input, output);
+            let result = canonicalize::run(args.kind, args.on.unwrap_or(today), args.region, input, output);
             finish(result.map_err(anyhow::Error::from))
         }
     }
@@ -110,7 +113,7 @@ fn check(path: Option<&Path>) -> ExitCode {
     let mut out = io::stdout().lock();
     let result = check::configuration(path, environment(), &mut out).and_then(|config| {
         let probes = runtime().map(|runtime| runtime.block_on(crate::app::probe(&config)));
-        let probes = probes.unwrap_or_else(|error| vec![("runtime", Err(error.to_string()))]);
+        let probes = probes.unwrap_or_else(|error| vec![("runtime".to_owned(), Err(error.to_string()))]);
         check::dependencies(&probes, &mut out)
     });
     match result {

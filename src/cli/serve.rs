@@ -3,16 +3,16 @@
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::logs;
 use crate::app::{App, Outside};
 use crate::config::Config;
-use crate::telemetry;
 
 /// Runs the service until SIGTERM or SIGINT, then drains it.
 ///
 /// # Errors
 /// What kept it from starting, or from stopping in time.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let logs = telemetry::init_logs(&config.log);
+    let logs = logs::init(&config.log, Box::new(std::io::stdout()))?;
     let app = App::start(config, Outside::of_this_machine()).await?;
     tracing::info!(grpc = %app.grpc_address(), ops = %app.ops_address(), "serving");
     stop_signal().await?;

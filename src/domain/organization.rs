@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::identifier::Region;
+use super::identifier::{LeadingZeros, Region};
 use super::limits::LimitPolicy;
 use super::password::PasswordPolicy;
 
@@ -106,4 +106,11 @@ pub struct Organization {
     pub session: SessionPolicy,
     /// The rate limits.
     pub limits: LimitPolicy,
+}
+
+impl Organization {
+    /// What the organization does with zeros in front of login names.
+    pub const fn leading_zeros(&self) -> LeadingZeros {
+        if self.strip_leading_zeros { LeadingZeros::Strip } else { LeadingZeros::Keep }
+    }
 }

@@ -8,10 +8,10 @@ use tokio_util::task::TaskTracker;
 use crate::domain::audit::{Cause, Fact};
 use crate::domain::id::{GuardianId, SessionId};
 use crate::domain::identifier::LoginName;
-use crate::domain::limits::{Lane, password_reservation};
+use crate::domain::limits::password_reservation;
 use crate::domain::login_password::{Account, Candidates, Decision, Denied, decide};
 use crate::domain::organization::{Organization, Portal};
-use crate::domain::password::{NewPassword, PasswordHash, PasswordPolicy};
+use crate::domain::password::{ClaimedPassword, NewPassword, PasswordHash, PasswordPolicy};
 use crate::domain::secret::Secret;
 use crate::domain::session::{Method, Session, lifetimes};
 use crate::domain::time::Timestamp;
@@ -43,7 +43,7 @@ pub struct Attempt {
     /// The claimed name, canonical.
     pub login_name: LoginName,
     /// The claimed password.
-    pub password: Secret<String>,
+    pub password: ClaimedPassword,
     /// Where it comes from.
     pub origin: Origin,
 }
@@ -136,9 +136,12 @@ impl LoginFlow {
             }
         };
         let comparison = self.comparison(&organization, &candidates);
-        let rehash = Secret::new(password.expose().clone());
-        let (verdict, receipt) =
-            self.gate.compare(pass, password, comparison, origin.deadline).await.map_err(refused)?;
+        let (password, again) = password.twice();
+        let (verdict, receipt) = self
+            .gate
+            .compare(pass, password.into_secret(), comparison, origin.deadline)
+            .await
+            .map_err(refused)?;
 
         let compared = candidates.compared().map(|account| (account.guardian.clone(), account.portal));
         let (right, outdated) = match verdict {
@@ -150,7 +153,7 @@ impl LoginFlow {
                 let outcome = self.begin_session(&record, &organization, &account, &login_name, now).await;
                 self.settle(receipt, &outcome);
                 if outdated && outcome.is_ok() {
-                    self.make_hash_anew(&account, rehash);
+                    self.make_hash_anew(&account, again);
                 }
                 outcome
             }
@@ -320,7 +323,7 @@ impl LoginFlow {
     }
 
     /// Replaces a hash of other parameters after a login, off the path of the answer.
-    fn make_hash_anew(&self, account: &Account, password: Secret<String>) {
+    fn make_hash_anew(&self, account: &Account, password: ClaimedPassword) {
         let Some(outdated) = account.password.as_ref().map(|stored| stored.hash.clone()) else { return };
         let (hasher, store) = (Arc::clone(&self.hasher), Arc::clone(&self.store));
         let (guardian, portal) = (account.guardian.clone(), account.portal);
@@ -341,10 +344,10 @@ async fn replace_hash(
     guardian: &GuardianId,
     portal: Portal,
     outdated: &PasswordHash,
-    password: Secret<String>,
+    password: ClaimedPassword,
 ) -> Result<(), String> {
     let deadline = tokio::time::Instant::now() + REHASH_PATIENCE;
-    let password = NewPassword::already_in_use(password);
+    let password = NewPassword::in_use(password);
     let fresh = hasher.hash(&password, deadline).await.map_err(|error| error.to_string())?;
     store.replace_outdated_hash(guardian, portal, outdated, &fresh).await.map_err(|error| error.to_string())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use crate::domain::identifier::{LeadingZeros, LoginName};
+use crate::domain::identifier::LoginName;
 use crate::domain::organization::Organization;
 use crate::domain::passphrase::Locale;
 use crate::domain::password::{ClaimedPassword, MAX_CODE_POINTS, PasswordPolicy, Unusable};
@@ -111,8 +111,7 @@ fn parse_attempt(
 fn login_name(faults: &mut Faults, organization: &Organization, typed: String) -> Option<LoginName> {
     const FIELD: &str = "login_name";
     let typed = faults.text(FIELD, typed, MAX_LOGIN_NAME_BYTES)?;
-    let zeros = LeadingZeros::of(organization.strip_leading_zeros);
-    match LoginName::parse(&typed, zeros) {
+    match LoginName::parse(&typed, organization.leading_zeros()) {
         Ok(name) => Some(name),
         Err(rejection) => {
             faults.add(FIELD, FaultReason::Malformed, rejection.reason());
@@ -126,9 +125,9 @@ pub(super) fn claimed_password(
     faults: &mut Faults,
     field: &'static str,
     password: Secret<String>,
-) -> Option<Secret<String>> {
+) -> Option<ClaimedPassword> {
     match ClaimedPassword::parse(password) {
-        Ok(password) => Some(password.into_secret()),
+        Ok(password) => Some(password),
         Err(Unusable::Empty) => {
             faults.add(field, FaultReason::Missing, "required");
             None

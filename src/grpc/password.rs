@@ -56,7 +56,10 @@ fn parse_change(context: &CallerContext, message: proto::ChangePasswordRequest) 
             let password = Secret::new(current.password);
             let token = faults.secret("current.access_token", current.access_token, MAX_ACCESS_TOKEN_BYTES);
             let password = claimed_password(&mut faults, "current.password", password);
-            token.zip(password).map(|(access_token, password)| Proof::Current { access_token, password })
+            token.zip(password).map(|(access_token, password)| Proof::Current {
+                access_token,
+                password: password.into_secret(),
+            })
         }
         Some(WireProof::ChangeToken(text)) => {
             faults.secret("change_token", text, MAX_CHANGE_TOKEN_BYTES).map(Proof::Ticket)
@@ -69,7 +72,7 @@ fn parse_change(context: &CallerContext, message: proto::ChangePasswordRequest) 
         return Err(faults.refuse());
     };
     let origin = Origin { caller: Arc::clone(&context.caller), client, deadline: context.deadline };
-    Ok(Change { proof, new_password, origin })
+    Ok(Change { proof, new_password: new_password.into_secret(), origin })
 }
 
 fn failed(context: &CallerContext, error: Error) -> Status {
@@ -82,4 +85,22 @@ fn failed(context: &CallerContext, error: Error) -> Status {
         Error::TicketInvalid(reference) => status::change_token_invalid(&reference),
         Error::Attempt(error) => attempt_failed(context, error),
     }
+}
+
+/// The same names as the domain's, as a violation of `new_password`.
+fn fault(refusal: Refusal) -> FieldFault {
+    let (reason, description) = match refusal {
+        Refusal::TooShort { .. } => (FaultReason::TooShort, "shorter than `PasswordRule.min_code_points`"),
+        Refusal::TooLong => (FaultReason::TooLong, "at most 256 code points and 1,024 bytes"),
+        Refusal::Common => (FaultReason::CommonPassword, "a common password: choose another"),
+        Refusal::OrganizationWord => {
+            (FaultReason::OrganizationWord, "a word of the organization: choose another")
+        }
+        Refusal::AccountName => (FaultReason::AccountName, "a name of the account: choose another"),
+        Refusal::ControlCharacter => {
+            (FaultReason::ControlCharacter, "holds a control character, such as a tab")
+        }
+        Refusal::SameAsCurrent => (FaultReason::Unchanged, "the password that is in use: choose another"),
+    };
+    FieldFault { field: "new_password", reason, description }
 }

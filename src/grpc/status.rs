@@ -35,8 +35,14 @@ pub enum FaultReason {
     OutOfRange,
     /// It is well-formed, but this caller may not send it.
     NotAllowed,
-    /// The password is on the list of common passwords, or a word of the organization.
-    TooCommon,
+    /// The password is on the list of common passwords.
+    CommonPassword,
+    /// The password is a word of the organization.
+    OrganizationWord,
+    /// The password is a name of the account.
+    AccountName,
+    /// The password holds a control character.
+    ControlCharacter,
     /// The password is the same as the one before.
     Unchanged,
     /// The message as a whole cannot be read: not the bytes of this message, or compressed.
@@ -45,14 +51,17 @@ pub enum FaultReason {
 
 impl FaultReason {
     /// All reasons, for documentation tests.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Missing,
         Self::TooLong,
         Self::TooShort,
         Self::Malformed,
         Self::OutOfRange,
         Self::NotAllowed,
-        Self::TooCommon,
+        Self::CommonPassword,
+        Self::OrganizationWord,
+        Self::AccountName,
+        Self::ControlCharacter,
         Self::Unchanged,
         Self::Undecodable,
     ];
@@ -66,7 +75,10 @@ impl FaultReason {
             Self::Malformed => "MALFORMED",
             Self::OutOfRange => "OUT_OF_RANGE",
             Self::NotAllowed => "NOT_ALLOWED",
-            Self::TooCommon => "TOO_COMMON",
+            Self::CommonPassword => "COMMON_PASSWORD",
+            Self::OrganizationWord => "ORGANIZATION_WORD",
+            Self::AccountName => "ACCOUNT_NAME",
+            Self::ControlCharacter => "CONTROL_CHARACTER",
             Self::Unchanged => "UNCHANGED",
             Self::Undecodable => "UNDECODABLE",
         }

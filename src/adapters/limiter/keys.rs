@@ -109,6 +109,10 @@ impl BucketKeys {
                 message.field(name.as_str().as_bytes());
                 message.field(device.as_str().as_bytes());
             }
+            Scope::Guardian(guardian) => {
+                message.field(b"guardian");
+                message.field(guardian.as_str().as_bytes());
+            }
         }
         message.cut()
     }

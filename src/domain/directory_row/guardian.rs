@@ -6,7 +6,7 @@ use super::super::directory::{
     Contact, GuardianLogin, GuardianRecord, ImportedPassword, LoginNameKind, Relation,
 };
 use super::super::identifier::{
-    Bsn, DebtorNumber, Email, LeadingZeros, LoginName, Mobile, NationalId, Region, Rejection, SwedishNumber,
+    Bsn, DebtorNumber, Email, LoginName, Mobile, NationalId, Region, Rejection, SwedishNumber,
 };
 use super::super::organization::{Organization, Portal};
 use super::super::passphrase::Locale;
@@ -93,7 +93,7 @@ fn portal(fields: &mut Fields<'_>, organization: &Organization) -> Option<Portal
 }
 
 fn logins(fields: &mut Fields<'_>, organization: &Organization) -> Vec<GuardianLogin> {
-    let zeros = if organization.strip_leading_zeros { LeadingZeros::Strip } else { LeadingZeros::Keep };
+    let zeros = organization.leading_zeros();
     let debtor_number = |text: &str| DebtorNumber::parse(text, zeros).map(LoginName::from);
     let user_name = |text: &str| LoginName::parse(text, zeros);
     let debtor_numbers = fields.objects("debtor_numbers", MOST_LOGIN_NAMES, |entry| {

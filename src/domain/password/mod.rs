@@ -45,6 +45,8 @@ pub enum Refusal {
     AccountName,
     /// Holds a control character (tab, line break, NUL): pasted by mistake, and hard to type again.
     ControlCharacter,
+    /// It is the password that is in use. Found by comparing, not by the policy.
+    SameAsCurrent,
 }
 
 impl Refusal {
@@ -57,6 +59,7 @@ impl Refusal {
             Self::OrganizationWord => "ORGANIZATION_WORD",
             Self::AccountName => "ACCOUNT_NAME",
             Self::ControlCharacter => "CONTROL_CHARACTER",
+            Self::SameAsCurrent => "SAME_AS_CURRENT",
         }
     }
 }
@@ -73,6 +76,7 @@ impl fmt::Display for Refusal {
             Self::OrganizationWord => f.write_str("must not be a word of the organization"),
             Self::AccountName => f.write_str("must not be a name of the account"),
             Self::ControlCharacter => f.write_str("must not hold control characters"),
+            Self::SameAsCurrent => f.write_str("must not be the password that is in use"),
         }
     }
 }
@@ -82,6 +86,11 @@ impl fmt::Display for Refusal {
 pub struct NewPassword(Secret<String>);
 
 impl NewPassword {
+    /// A password that was just found right, to be hashed anew with other parameters: no policy is applied to it.
+    pub fn in_use(password: ClaimedPassword) -> Self {
+        Self(password.into_secret())
+    }
+
     /// The password in NFC, for the hasher.
     pub fn expose(&self) -> &str {
         self.0.expose()

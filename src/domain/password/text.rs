@@ -38,6 +38,12 @@ impl ClaimedPassword {
         normalized(raw.expose()).map(Self)
     }
 
+    /// Two of it: one to compare, one to hash anew if it was right.
+    pub fn twice(self) -> (Self, Self) {
+        let copy = Self(Secret::new(self.0.expose().clone()));
+        (self, copy)
+    }
+
     /// The password, for the hasher.
     pub fn into_secret(self) -> Secret<String> {
         self.0
