@@ -7,22 +7,27 @@ use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisResult, TlsCertificates};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::domain::secret::Secret;
 use crate::ports::clock::Clock;
+use crate::ports::error::PortError;
 
 use super::keys::Buckets;
 use super::link::{Away, Link};
 use super::metrics::LimiterMetrics;
-use super::script::Action;
+use super::script::{Action, GcraScript};
 
 /// A decision takes no longer than this, or is made from local counters.
 pub const DECISION_BUDGET: Duration = Duration::from_millis(50);
 
 /// Give-backs waiting to be sent at most; at 100 right passwords a second, ten seconds' worth.
 const GIVE_BACK_QUEUE: usize = 1024;
+
+/// Longest wait of `check` for Redis.
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Give-backs sent together.
 const GIVE_BACK_BATCH: usize = 64;
@@ -152,6 +157,30 @@ impl RedisLimiter {
         let (give_backs, queue) = mpsc::channel(GIVE_BACK_QUEUE);
         tasks.spawn(send_give_backs(Arc::clone(&desk), queue, stop.clone(), metrics.clone()));
         Ok(Self { desk, give_backs, metrics, _end: stop.drop_guard() })
+    }
+
+    /// Asks Redis once, as `check` does: connects, loads the script and runs it. How long the run took.
+    ///
+    /// # Errors
+    /// [`PortError::Unavailable`] with what Redis said; [`PortError::Corrupt`] if the address cannot be read.
+    pub async fn probe(settings: RedisSettings) -> Result<Duration, PortError> {
+        let away = |detail: String| PortError::Unavailable { dependency: "redis", detail };
+        let address = RedisAddress::new(&settings.topology, settings.root_certificates_pem)
+            .map_err(|error| PortError::Corrupt(error.to_string()))?;
+        let ask = async {
+            let mut connection = address.connect(&AsyncConnectionConfig::new()).await?;
+            let script = GcraScript::new();
+            script.probe(&mut connection).await?;
+            let before = Instant::now();
+            script.probe(&mut connection).await?;
+            RedisResult::Ok(before.elapsed())
+        };
+        match timeout(PROBE_PATIENCE, ask).await {
+            Ok(Ok(took)) => Ok(took),
+            // The kind and code of the library's error hold no address and no credentials.
+            Ok(Err(error)) => Err(away(error.category().to_owned())),
+            Err(_) => Err(away(format!("no answer in {} s", PROBE_PATIENCE.as_secs()))),
+        }
     }
 
     /// Charges all buckets or none; one round trip.
