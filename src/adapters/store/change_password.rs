@@ -60,7 +60,7 @@ const USE_TICKET: Statement = Statement::new(
      WHERE digest = $1 AND guardian_id = $2 AND portal = $3 AND credential_epoch = $4 AND expires_ms > $5",
 );
 
-const DROP_TICKETS: Statement =
+pub(super) const DROP_TICKETS: Statement =
     Statement::new("drop_change_tickets", "DELETE FROM change_ticket WHERE guardian_id = $1");
 
 /// Sets the password if everything is as it was read; `None` if something is not.

@@ -1,0 +1,300 @@
+//! Decides what a guardian's row changes.
+
+use std::collections::HashMap;
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use crate::domain::directory::{Finding, ImportedPassword, Relation, RowOutcome};
+use crate::domain::id::{ChildId, GuardianId};
+use crate::domain::identifier::LoginName;
+use crate::domain::organization::Portal;
+use crate::ports::error::PortError;
+use crate::ports::store::PreparedGuardian;
+
+use super::known::{Confirmed, Known, KnownGuardian, Profile};
+use super::plan::{Change, Plan, TakenLogin, finding, known_meanwhile};
+
+/// A row that is being decided on.
+struct Row<'p, 'r> {
+    plan: &'p mut Plan<'r>,
+    known: &'p mut Known,
+    /// The guardian as it was before this row; empty if it is new.
+    before: KnownGuardian,
+    row: &'r PreparedGuardian,
+    findings: Vec<Finding>,
+    changed: bool,
+}
+
+pub(super) fn plan<'r>(
+    plan: &mut Plan<'r>,
+    known: &mut Known,
+    row: &'r PreparedGuardian,
+) -> Result<RowOutcome, PortError> {
+    let Some(links) = child_links(known, row) else {
+        let message = "No child has this key. Deliver the child first.";
+        return Ok(RowOutcome::Rejected(vec![finding("relations", "unknown_child", message)]));
+    };
+    let profile = Profile::of(&row.record);
+    // Each key is decided on once, so nobody needs it afterwards.
+    let before = known.guardians.remove(&row.record.key);
+    let is_new = before.is_none();
+    let before = match before {
+        Some(before) if before.id != row.id => return Err(known_meanwhile()),
+        Some(before) => before,
+        None => KnownGuardian::new(row.id.clone(), Profile::of(&row.record)),
+    };
+    let changed = before.profile != profile;
+    if is_new || changed {
+        plan.guardians.push(row);
+    }
+    let mut row = Row { plan, known, before, row, findings: Vec::new(), changed };
+    row.plan_logins();
+    row.plan_identifier();
+    let confirmed = row.plan_relations(links);
+    row.plan_credentials(&confirmed);
+    let change = match (is_new, row.changed) {
+        (true, _) => Change::Created,
+        (false, true) => Change::Updated,
+        (false, false) => Change::Unchanged,
+    };
+    Ok(change.with(row.findings))
+}
+
+/// The children of the row by id, with whether the source confirmed one of its relations to them; `None` if there is
+/// an unknown one.
+fn child_links(known: &Known, row: &PreparedGuardian) -> Option<HashMap<ChildId, bool>> {
+    let mut links = HashMap::new();
+    for relation in &row.record.relations {
+        match relation {
+            Relation::Child { child, confirmed } => {
+                *links.entry(known.children.get(child)?.id.clone()).or_insert(false) |= confirmed;
+            }
+            Relation::Contract { .. } => {}
+        }
+    }
+    Some(links)
+}
+
+/// What stands for an imported password when it comes again: its hash may have been renewed since, with the same
+/// password and other parameters.
+fn fingerprint(password: &ImportedPassword) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    context.update(password.hash.as_str().as_bytes());
+    context.update(&[0, u8::from(password.must_change)]);
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(context.finish().as_ref());
+    fingerprint
+}
+
+impl<'r> Row<'_, 'r> {
+    fn guardian(&self) -> &'r GuardianId {
+        &self.row.id
+    }
+
+    fn is_free(&self, portal: Portal, name: &LoginName) -> bool {
+        self.known.login_holders.get(&(portal, name.clone())).is_none_or(|holder| holder == self.guardian())
+    }
+
+    fn plan_logins(&mut self) {
+        let row = self.row;
+        let mut keep: Vec<(Portal, &LoginName)> = Vec::new();
+        let mut spares_for: Vec<Portal> = Vec::new();
+        for login in &row.record.logins {
+            if keep.contains(&(login.portal, &login.name)) {
+                continue;
+            }
+            if !self.is_free(login.portal, &login.name) {
+                let message = "Another guardian has this login name at the portal. The guardian gets a user name.";
+                self.findings.push(finding("logins", "login_name_taken", message));
+                spares_for.push(login.portal);
+                continue;
+            }
+            keep.push((login.portal, &login.name));
+        }
+        // Released before taken: a name may change its kind.
+        let wanted = |portal, name: &LoginName, kind| {
+            row.record.logins.iter().any(|login| login.portal == portal && login.name == *name && login.kind == kind)
+        };
+        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.before.logins)
+            .into_iter()
+            .partition(|known| known.is_spare || wanted(known.portal, &known.name, known.kind));
+        for known in go {
+            self.changed = true;
+            self.known.login_holders.remove(&(known.portal, known.name.clone()));
+            self.plan.released_logins.push((self.guardian(), known.portal, known.name));
+        }
+        for login in &row.record.logins {
+            let stays = stay.iter().any(|known| known.portal == login.portal && known.name == login.name);
+            if !stays && keep.contains(&(login.portal, &login.name)) {
+                let (portal, name, kind) = (login.portal, &login.name, login.kind);
+                // Once, should the row name it twice.
+                keep.retain(|kept| *kept != (portal, name));
+                self.take(TakenLogin { guardian: self.guardian(), portal, name, kind, is_spare: false });
+            }
+        }
+        spares_for.dedup();
+        for portal in spares_for {
+            if !stay.iter().any(|known| known.is_spare && known.portal == portal) {
+                self.take_spare(portal);
+            }
+        }
+    }
+
+    fn take(&mut self, login: TakenLogin<'r>) {
+        self.changed = true;
+        self.known.login_holders.insert((login.portal, login.name.clone()), login.guardian.clone());
+        self.plan.taken_logins.push(login);
+    }
+
+    fn take_spare(&mut self, portal: Portal) {
+        use crate::domain::directory::LoginNameKind::UserName;
+        let spares = self.row.record.spare_user_names.iter();
+        match spares.filter(|(of, _)| *of == portal).map(|(_, name)| name).find(|name| self.is_free(portal, name)) {
+            Some(name) => {
+                self.take(TakenLogin { guardian: self.guardian(), portal, name, kind: UserName, is_spare: true });
+            }
+            None => {
+                let message = "No user name was free either. Import again.";
+                self.findings.push(finding("logins", "no_user_name_free", message));
+            }
+        }
+    }
+
+    fn plan_identifier(&mut self) {
+        let wanted = self.row.national_id.as_ref();
+        let before = self.before.identifier;
+        if before.is_some() && before != wanted.map(|number| number.index) {
+            self.changed = true;
+            self.plan.retired_identifiers.push(self.guardian());
+            if let Some(index) = before {
+                self.known.identifier_holders.remove(&index);
+            }
+        }
+        let Some(wanted) = wanted else { return };
+        match self.known.identifier_holders.get(&wanted.index) {
+            Some(holder) if holder == self.guardian() => {}
+            Some(_) => {
+                let message = "Another guardian of the organization has this number. One of the two is wrong, or both \
+                               are one person.";
+                self.findings.push(finding("national_id", "national_id_taken", message));
+            }
+            None => {
+                self.changed = true;
+                self.known.identifier_holders.insert(wanted.index, self.guardian().clone());
+                self.plan.added_identifiers.push((self.guardian(), wanted));
+            }
+        }
+    }
+
+    /// The portals with a confirmed relation, after this row.
+    fn plan_relations(&mut self, mut links: HashMap<ChildId, bool>) -> Vec<Portal> {
+        let mut confirmed = Vec::new();
+        for known in std::mem::take(&mut self.before.links) {
+            // Another source's relations, and what staff confirmed, are not the source's to change.
+            let wanted = if known.by_import { links.remove(&known.child) } else { None };
+            let now = match (known.by_import, wanted) {
+                (false, _) => known.confirmed,
+                (true, None) => {
+                    self.changed = true;
+                    self.plan.dropped_links.push((self.guardian(), known.child));
+                    Confirmed::Nobody
+                }
+                (true, Some(by_source)) => {
+                    let now = confirmed_after(known.confirmed, by_source);
+                    if now != known.confirmed {
+                        self.changed = true;
+                        self.plan.links.push((self.guardian(), known.child, by_source));
+                    }
+                    now
+                }
+            };
+            if now != Confirmed::Nobody {
+                confirmed.push(Portal::Parent);
+            }
+        }
+        for (child, by_source) in links {
+            self.changed = true;
+            self.plan.links.push((self.guardian(), child, by_source));
+            if by_source {
+                confirmed.push(Portal::Parent);
+            }
+        }
+        if self.plan_contract() {
+            confirmed.push(Portal::Childminder);
+        }
+        confirmed
+    }
+
+    /// Whether there is a confirmed contract after this row.
+    fn plan_contract(&mut self) -> bool {
+        let contracts = self.row.record.relations.iter().filter_map(|relation| match relation {
+            Relation::Contract { confirmed } => Some(*confirmed),
+            Relation::Child { .. } => None,
+        });
+        let wanted = contracts.reduce(|one, other| one || other);
+        let (ours, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.before.contracts).into_iter().partition(|contract| contract.by_import);
+        let before = ours.first().map(|contract| contract.confirmed);
+        let now = wanted.map(|by_source| confirmed_after(before.unwrap_or(Confirmed::Nobody), by_source));
+        if now != before {
+            self.changed = true;
+            match wanted {
+                Some(by_source) => self.plan.contracts.push((self.guardian(), by_source)),
+                None => self.plan.dropped_contracts.push(self.guardian()),
+            }
+        }
+        let by_others = others.iter().any(|contract| contract.confirmed != Confirmed::Nobody);
+        by_others || now.is_some_and(|now| now != Confirmed::Nobody)
+    }
+
+    /// Domain rule 1: no credential without a confirmed relation, by any sequence of imports. A password that the
+    /// owner has set meanwhile rests on the same relation and goes with it.
+    fn plan_credentials(&mut self, confirmed: &[Portal]) {
+        let mut account_changed = false;
+        for known in &self.before.credentials {
+            if known.portal != Portal::Staff && !confirmed.contains(&known.portal) {
+                account_changed = true;
+                self.plan.removed_credentials.push((&self.row.id, known.portal));
+                let message = "The relation that the password rests on is not confirmed any more. It was removed.";
+                self.findings.push(finding("relations", "credential_removed", message));
+            }
+        }
+        if let Some(password) = &self.row.record.password {
+            if confirmed.contains(&password.portal) {
+                account_changed |= self.plan_password(password);
+            } else {
+                let message = "No relation for this portal is confirmed. The password was not taken.";
+                self.findings.push(finding("password", "no_confirmed_relation", message));
+            }
+        }
+        if account_changed {
+            self.changed = true;
+            self.plan.changed_accounts.push(self.guardian());
+        }
+    }
+
+    /// Whether another password stood there.
+    fn plan_password(&mut self, password: &'r ImportedPassword) -> bool {
+        let fingerprint = fingerprint(password);
+        let before = self.before.credentials.iter().find(|known| known.portal == password.portal);
+        let replaced = match before.map(|known| known.imported) {
+            // The owner's.
+            Some(None) => return false,
+            Some(Some(imported)) if imported == fingerprint => return false,
+            Some(Some(_)) => true,
+            None => false,
+        };
+        self.changed = true;
+        self.plan.passwords.push((self.guardian(), password, fingerprint));
+        replaced
+    }
+}
+
+/// What staff confirmed stays so, whatever the source says.
+const fn confirmed_after(before: Confirmed, by_source: bool) -> Confirmed {
+    match (before, by_source) {
+        (Confirmed::Staff, _) => Confirmed::Staff,
+        (Confirmed::Source | Confirmed::Nobody, true) => Confirmed::Source,
+        (Confirmed::Source | Confirmed::Nobody, false) => Confirmed::Nobody,
+    }
+}
