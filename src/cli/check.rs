@@ -68,9 +68,14 @@ pub fn configuration(
 ///
 /// # Errors
 /// [`Error::Dependencies`] after reporting all, [`Error::Output`].
-pub fn dependencies(probes: &[(String, Result<String, String>)], out: &mut impl Write) -> Result<(), Error> {
-    let width = probes.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max("configuration".len());
+pub fn dependencies<N: AsRef<str>>(
+    probes: &[(N, Result<String, String>)],
+    out: &mut impl Write,
+) -> Result<(), Error> {
+    let widths = probes.iter().map(|(name, _)| name.as_ref().len());
+    let width = widths.chain(["configuration".len()]).max().unwrap_or_default();
     for (name, probe) in probes {
+        let name = name.as_ref();
         match probe {
             Ok(found) => writeln!(out, "ok    {name:width$}  {found}")?,
             Err(cause) => writeln!(out, "FAIL  {name:width$}  {cause}")?,
@@ -86,10 +91,8 @@ mod tests {
 
     #[test]
     fn every_dependency_has_its_line_also_after_one_that_failed() {
-        let probes = [
-            ("store".to_owned(), Err("connection refused".to_owned())),
-            ("limits".to_owned(), Ok("redis 7.2, 1 ms".to_owned())),
-        ];
+        let probes =
+            [("store", Err("connection refused".to_owned())), ("limits", Ok("redis 7.2, 1 ms".to_owned()))];
         let mut out = Vec::new();
         let result = dependencies(&probes, &mut out);
         let expected = "FAIL  store          connection refused\nok    limits         redis 7.2, 1 ms\n";

@@ -11,6 +11,7 @@ use guardian_auth::domain::limits::LimitPolicy;
 use guardian_auth::domain::organization::{OrganizationId, Portal, SessionPolicy};
 use guardian_auth::domain::password::PasswordPolicy;
 use guardian_auth::domain::secret::Secret;
+use proptest::prelude::{any, prop_assert, proptest};
 use tempfile::TempDir;
 
 /// What must never be seen in a fault.
@@ -21,15 +22,15 @@ struct Setting(TempDir);
 
 impl Setting {
     fn new() -> Self {
-        let setting = Self(TempDir::new().unwrap());
+        let setting = Self(TempDir::new().expect("a folder"));
         setting.write("master", &key_of(1));
         setting
     }
 
     fn write(&self, name: &str, content: &str) -> String {
         let path = self.0.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
+        fs::create_dir_all(path.parent().expect("in the folder")).expect("a folder");
+        fs::write(&path, content).expect("a file");
         path.display().to_string()
     }
 
@@ -344,9 +345,9 @@ fn no_fault_and_no_debug_text_shows_a_value() {
             [("GUARDIAN_AUTH__STORE__BACKEND", "postgres"), ("GUARDIAN_AUTH__LIMITS__BACKEND", "redis")];
         let result = Config::load(
             Some(Path::new(&setting.write("c.toml", &text))),
-            environment(&backend).chain(variables.into_iter()),
+            environment(&backend).chain(variables),
         );
-        all.push_str(&format!("{}\n", result.unwrap_err()));
+        all += &result.unwrap_err().to_string();
     }
     assert!(!all.contains(CANARY), "{all}");
 
@@ -523,6 +524,32 @@ fn the_example_is_without_faults() {
     let mut report = Vec::new();
     let checked = check::configuration(Some(Path::new(&path)), std::iter::empty(), &mut report);
     assert!(checked.is_ok(), "{}", String::from_utf8_lossy(&report));
+}
+
+#[test]
+fn the_example_without_any_one_line_is_read_to_its_end() {
+    let setting = Setting::new();
+    let example = include_str!("../../examples/guardian-auth.toml");
+    let lines: Vec<&str> = example.lines().collect();
+    for left_out in 0..lines.len() {
+        let text = [&lines[..left_out], &lines[left_out + 1..]].concat().join("\n");
+        // Its secrets are not on this machine: it has faults in any case, and says which.
+        assert!(!setting.load(&text, &[]).unwrap_err().as_slice().is_empty());
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_and_any_variable_give_a_configuration_or_faults(
+        text in "(([a-z_]{1,8}|issuer|listen|hash|\\[\\[callers\\]\\]|=|\"|\\{|\\[|\\]|0|[.\n ])){0,40}",
+        name in "([A-Z0-9_]{0,12}|LISTEN__|CALLERS__0__|HASH__WORKERS){0,3}",
+        value in any::<String>(),
+    ) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), &text).unwrap();
+        let variables = std::iter::once((format!("GUARDIAN_AUTH__{name}"), value));
+        prop_assert!(Config::load(Some(file.path()), variables).is_err());
+    }
 }
 
 #[test]
