@@ -30,6 +30,6 @@ pub fn list(organization: &Arc<Organization>, locale: Locale, entropy: &Arc<dyn 
     LoginMethods {
         methods: vec![LoginMethod::Password],
         rule: organization.password.clone(),
-        suggestion: Secret::new(passphrase::suggest(locale, |bytes| entropy.fill(bytes))),
+        suggestion: passphrase::suggest(locale, &organization.password, |bytes| entropy.fill(bytes)),
     }
 }

@@ -43,6 +43,8 @@ pub enum Refusal {
     OrganizationWord,
     /// The whole password is a name of the account, such as its login name.
     AccountName,
+    /// It is the password that is being changed.
+    SameAsCurrent,
     /// Holds a control character (tab, line break, NUL): pasted by mistake, and hard to type again.
     ControlCharacter,
 }
@@ -56,6 +58,7 @@ impl Refusal {
             Self::Common => "COMMON_PASSWORD",
             Self::OrganizationWord => "ORGANIZATION_WORD",
             Self::AccountName => "ACCOUNT_NAME",
+            Self::SameAsCurrent => "SAME_AS_CURRENT",
             Self::ControlCharacter => "CONTROL_CHARACTER",
         }
     }
@@ -72,17 +75,25 @@ impl fmt::Display for Refusal {
             Self::Common => f.write_str("must not be a common password"),
             Self::OrganizationWord => f.write_str("must not be a word of the organization"),
             Self::AccountName => f.write_str("must not be a name of the account"),
+            Self::SameAsCurrent => f.write_str("must not be the password in use"),
             Self::ControlCharacter => f.write_str("must not hold control characters"),
         }
     }
 }
 
-/// A password that passed the policy, in NFC. Its private field means that only [`PasswordPolicy::accept`] makes one.
+/// A password to be hashed: it passed the policy, or it is in use already. Its private field means that only
+/// [`PasswordPolicy::accept`] and [`NewPassword::already_in_use`] make one.
 #[derive(Debug)]
 pub struct NewPassword(Secret<String>);
 
 impl NewPassword {
-    /// The password in NFC, for the hasher.
+    /// A password that was right a moment ago and is hashed anew with the live parameters. The policy is not applied:
+    /// imported shorter passwords work until they are changed.
+    pub fn already_in_use(verified: Secret<String>) -> Self {
+        Self(verified)
+    }
+
+    /// The password, for the hasher.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
@@ -105,7 +116,8 @@ impl PasswordPolicy {
     /// on parts, kinds of characters or age.
     ///
     /// # Errors
-    /// All refusals, in the order of [`Refusal`]'s variants; only [`Refusal::TooLong`] if it is too long.
+    /// All refusals, in the order of [`Refusal`]'s variants; only [`Refusal::TooLong`] if it is too long. Never
+    /// [`Refusal::SameAsCurrent`]: that needs the hash on file, so the flow finds it.
     pub fn accept(
         &self,
         raw: Secret<String>,
