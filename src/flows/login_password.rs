@@ -347,7 +347,7 @@ async fn replace_hash(
     password: ClaimedPassword,
 ) -> Result<(), String> {
     let deadline = tokio::time::Instant::now() + REHASH_PATIENCE;
-    let password = NewPassword::in_use(password);
+    let password = NewPassword::already_in_use(password.into_secret());
     let fresh = hasher.hash(&password, deadline).await.map_err(|error| error.to_string())?;
     store.replace_outdated_hash(guardian, portal, outdated, &fresh).await.map_err(|error| error.to_string())
 }

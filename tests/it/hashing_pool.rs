@@ -146,6 +146,14 @@ async fn a_password_matches_its_own_hash_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_password_in_use_is_hashed_anew_whatever_the_policy_says() {
+    let pool = start(cheap(), 1, 16);
+    let short = NewPassword::already_in_use(Secret::new("kort a\u{30a}".to_owned()));
+    let hash = pool.pool.hash(&short, soon()).await.unwrap();
+    assert_eq!(pool.verify("kort \u{e5}", Some(&hash), &[]).await, MATCH);
+}
+
+#[tokio::test]
 async fn a_hash_of_another_implementation_is_verified() {
     let pool = start(cheap(), 1, 16);
     // From the tests of the reference implementation: password "password", salt "somesalt".

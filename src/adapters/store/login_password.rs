@@ -10,7 +10,7 @@ use crate::domain::identifier::LoginName;
 use crate::domain::limits::Lane;
 use crate::domain::login_password::{Account, Candidates, FAILURES_UNTIL_CLOSED, StoredPassword};
 use crate::domain::organization::{OrganizationId, Portal};
-use crate::domain::password::PasswordHash;
+use crate::domain::password::{HashParameters, PasswordHash};
 use crate::domain::session::Method;
 use crate::ports::error::PortError;
 use crate::ports::store::{
@@ -252,7 +252,7 @@ impl LoginPasswordStore for SqlStore {
             parameters = row.column("hash_parameters")?;
             found.push(HashParametersInUse {
                 organization: row.parsed("organization", OrganizationId::parse)?,
-                parameters: row.parsed("hash_parameters", |text| text.parse().ok())?,
+                parameters: row.parsed("hash_parameters", |text| HashParameters::parse(text).ok())?,
             });
         }
         Ok(found)

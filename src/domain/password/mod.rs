@@ -43,10 +43,10 @@ pub enum Refusal {
     OrganizationWord,
     /// The whole password is a name of the account, such as its login name.
     AccountName,
+    /// It is the password that is being changed.
+    SameAsCurrent,
     /// Holds a control character (tab, line break, NUL): pasted by mistake, and hard to type again.
     ControlCharacter,
-    /// It is the password that is in use. Found by comparing, not by the policy.
-    SameAsCurrent,
 }
 
 impl Refusal {
@@ -58,8 +58,8 @@ impl Refusal {
             Self::Common => "COMMON_PASSWORD",
             Self::OrganizationWord => "ORGANIZATION_WORD",
             Self::AccountName => "ACCOUNT_NAME",
-            Self::ControlCharacter => "CONTROL_CHARACTER",
             Self::SameAsCurrent => "SAME_AS_CURRENT",
+            Self::ControlCharacter => "CONTROL_CHARACTER",
         }
     }
 }
@@ -75,23 +75,25 @@ impl fmt::Display for Refusal {
             Self::Common => f.write_str("must not be a common password"),
             Self::OrganizationWord => f.write_str("must not be a word of the organization"),
             Self::AccountName => f.write_str("must not be a name of the account"),
+            Self::SameAsCurrent => f.write_str("must not be the password in use"),
             Self::ControlCharacter => f.write_str("must not hold control characters"),
-            Self::SameAsCurrent => f.write_str("must not be the password that is in use"),
         }
     }
 }
 
-/// A password that passed the policy, in NFC. Its private field means that only [`PasswordPolicy::accept`] makes one.
+/// A password to be hashed: it passed the policy, or it is in use already. Its private field means that only
+/// [`PasswordPolicy::accept`] and [`NewPassword::already_in_use`] make one.
 #[derive(Debug)]
 pub struct NewPassword(Secret<String>);
 
 impl NewPassword {
-    /// A password that was just found right, to be hashed anew with other parameters: no policy is applied to it.
-    pub fn in_use(password: ClaimedPassword) -> Self {
-        Self(password.into_secret())
+    /// A password that was right a moment ago and is hashed anew with the live parameters. The policy is not applied:
+    /// imported shorter passwords work until they are changed.
+    pub fn already_in_use(verified: Secret<String>) -> Self {
+        Self(verified)
     }
 
-    /// The password in NFC, for the hasher.
+    /// The password, for the hasher.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
@@ -114,7 +116,8 @@ impl PasswordPolicy {
     /// on parts, kinds of characters or age.
     ///
     /// # Errors
-    /// All refusals, in the order of [`Refusal`]'s variants; only [`Refusal::TooLong`] if it is too long.
+    /// All refusals, in the order of [`Refusal`]'s variants; only [`Refusal::TooLong`] if it is too long. Never
+    /// [`Refusal::SameAsCurrent`]: that needs the hash on file, so the flow finds it.
     pub fn accept(
         &self,
         raw: Secret<String>,
