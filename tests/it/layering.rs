@@ -123,6 +123,22 @@ fn every_source_file_opens_with_its_purpose() {
     assert!(silent.is_empty(), "{}", lines(&silent));
 }
 
+/// A file that no module declares is not compiled, and its tests are silently not run.
+#[test]
+fn every_test_file_is_declared() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let main = read(&tests.join("main.rs"));
+    let forgotten: Vec<String> = fs::read_dir(&tests)
+        .expect("the directory of this test")
+        .map(|entry| entry.expect("a readable directory").path())
+        .filter(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| path.file_stem().expect("it has a name").to_string_lossy().into_owned())
+        .filter(|name| name != "main" && !main.lines().any(|line| line == format!("mod {name};")))
+        .map(|name| format!("tests/it/main.rs:1: no `mod {name};`"))
+        .collect();
+    assert!(forgotten.is_empty(), "{}", lines(&forgotten));
+}
+
 fn opens_with_purpose(source: &str) -> bool {
     source
         .lines()
