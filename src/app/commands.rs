@@ -13,7 +13,6 @@ use crate::adapters::store::{SqlStore, StoreMetrics};
 use crate::adapters::system::SystemEntropy;
 use crate::config::{Config, LimitsBackend, StoreBackend};
 use crate::domain::organization::Organization;
-use crate::domain::password::HashParameters;
 use crate::flows::directory_import::DirectoryImport;
 use crate::flows::signing_keys::SigningKeyFlow;
 use crate::ports::directory_file::DirectoryRows;
@@ -108,7 +107,7 @@ pub async fn directory_import(config: &Config) -> anyhow::Result<DirectoryImport
         vault: parts::vault(config)?,
         clock: outside.clock,
         entropy: outside.entropy,
-        live_parameters: parts::hash_parameters(config)?,
+        live_parameters: config.hash.parameters,
     })
 }
 
@@ -126,12 +125,4 @@ pub fn organization<'c>(config: &'c Config, name: &str) -> anyhow::Result<&'c Or
         let names: Vec<&str> = config.organizations.iter().map(|one| one.id.as_str()).collect();
         format!("no organization is called {name}; configured are: {}", names.join(", "))
     })
-}
-
-/// The parameters of new hashes.
-///
-/// # Errors
-/// If they are out of bounds.
-pub fn live_parameters(config: &Config) -> anyhow::Result<HashParameters> {
-    parts::hash_parameters(config)
 }

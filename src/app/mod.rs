@@ -4,7 +4,7 @@ mod commands;
 mod parts;
 
 pub use commands::{
-    directory_import, directory_rows, entropy, live_parameters, migrate, organization, probe, signing_keys,
+    directory_import, directory_rows, entropy, migrate, organization, probe, signing_keys,
     today,
 };
 

@@ -21,7 +21,6 @@ use crate::adapters::limiter::{
 };
 use crate::adapters::store::{SqlStore, StoreConfig, StoreMetrics};
 use crate::config::{Config, LimitsBackend, Listen, StoreBackend};
-use crate::domain::password::HashParameters;
 use crate::domain::secret::Secret;
 use crate::flows::signing_keys::SigningKeyFlow;
 use crate::grpc::client_address::TrustedProxies;
@@ -101,18 +100,13 @@ pub(super) fn signing_keys(
     SigningKeyFlow { store: Arc::new(store), vault, ring, clock: Arc::clone(&outside.clock) }
 }
 
-pub(super) fn hash_parameters(config: &Config) -> anyhow::Result<HashParameters> {
-    HashParameters::new(config.hash.memory_kib, config.hash.passes, config.hash.lanes)
-        .context("hash: the parameters")
-}
-
 pub(super) fn hasher(
     config: &Config,
     outside: &Outside,
     registry: &mut Registry,
 ) -> anyhow::Result<Arc<Argon2Pool>> {
     let settings = PoolSettings {
-        parameters: hash_parameters(config)?,
+        parameters: config.hash.parameters,
         workers: NonZeroUsize::new(config.hash.workers).unwrap_or(NonZeroUsize::MIN),
         places: config.hash.queue,
     };

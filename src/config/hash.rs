@@ -1,5 +1,7 @@
 //! `hash`: cost and size of the password hashing pool.
 
+use crate::domain::password::HashParameters;
+
 use super::form::Count;
 use super::reader::Reader;
 
@@ -10,16 +12,9 @@ pub struct Hash {
     pub workers: usize,
     /// Requests that may wait for a thread.
     pub queue: usize,
-    /// Memory of one hash in KiB (`m`).
-    pub memory_kib: u32,
-    /// Passes over the memory (`t`).
-    pub passes: u32,
-    /// Lanes (`p`).
-    pub lanes: u32,
+    /// The cost of a hash; never weaker than advised.
+    pub parameters: HashParameters,
 }
-
-/// Least passes for an amount of memory in KiB: choices of equal strength (OWASP Password Storage Cheat Sheet, argon2id).
-const FLOORS: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
 
 /// What the process needs beside the hashing memory, in MiB.
 const BASE_MIB: u64 = 64;
@@ -27,18 +22,14 @@ const BASE_MIB: u64 = 64;
 impl Default for Hash {
     fn default() -> Self {
         let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { workers: parallelism.min(4), queue: 16, memory_kib: 19_456, passes: 2, lanes: 1 }
+        Self { workers: parallelism.min(4), queue: 16, parameters: HashParameters::default() }
     }
 }
 
 impl Hash {
-    fn is_strong_enough(&self) -> bool {
-        FLOORS.into_iter().any(|(memory_kib, passes)| self.memory_kib >= memory_kib && self.passes >= passes)
-    }
-
     /// Memory that the process needs: the base, and each worker's with a tenth to spare.
     fn needed_mib(&self) -> u64 {
-        let hashing_kib = self.workers as u64 * u64::from(self.memory_kib);
+        let hashing_kib = self.workers as u64 * u64::from(self.parameters.memory_kib());
         BASE_MIB + (hashing_kib * 11).div_ceil(10 * 1024)
     }
 }
@@ -51,25 +42,28 @@ pub(super) fn read(hash: &mut Reader<'_>) -> Hash {
         &Count(1..=64),
         "available parallelism, at most 4",
     );
-    let read = Hash {
-        workers: workers.unwrap_or(usual.workers),
-        queue: hash.or("queue", "requests that may wait for a thread", &Count(1..=1024), usual.queue),
-        memory_kib: hash.or(
-            "memory_kib",
-            "memory of one hash in KiB (argon2id `m`)",
-            &Count(7_168..=1_048_576),
-            usual.memory_kib,
-        ),
-        passes: hash.or("passes", "passes over the memory (argon2id `t`)", &Count(1..=20), usual.passes),
-        lanes: hash.or("lanes", "lanes (argon2id `p`)", &Count(1..=4), usual.lanes),
-    };
+    let queue = hash.or("queue", "requests that may wait for a thread", &Count(1..=1024), usual.queue);
+    let memory_kib = hash.or(
+        "memory_kib",
+        "memory of one hash in KiB (argon2id `m`)",
+        &Count(7_168..=HashParameters::MAX_MEMORY_KIB),
+        usual.parameters.memory_kib(),
+    );
+    let passes =
+        hash.or("passes", "passes over the memory (argon2id `t`)", &Count(1..=10), usual.parameters.passes());
+    let lanes = hash.or("lanes", "lanes (argon2id `p`)", &Count(1..=4), usual.parameters.lanes());
+    let parameters = HashParameters::new(memory_kib, passes, lanes).unwrap_or_else(|rejection| {
+        hash.fault("passes", rejection, "lower `passes` or `memory_kib`");
+        usual.parameters
+    });
+    let read = Hash { workers: workers.unwrap_or(usual.workers), queue, parameters };
     let limit_mib: Option<u64> = hash.optional(
         "memory_limit_mib",
         "memory limit of the process in MiB; the pool must fit in it beside 64 MiB for the rest",
         &Count(1..=1_048_576),
         "not checked",
     );
-    if !read.is_strong_enough() {
+    if read.parameters.is_weaker_than_advised() {
         hash.fault(
             "passes",
             "is too weak for this `memory_kib`",

@@ -9,7 +9,7 @@ use guardian_auth::config::{Config, Faults, KeyReference, LimitsBackend, LogLeve
 use guardian_auth::domain::caller::{AllOrSome, CallerKind, TokenDigest};
 use guardian_auth::domain::limits::LimitPolicy;
 use guardian_auth::domain::organization::{OrganizationId, Portal, SessionPolicy};
-use guardian_auth::domain::password::PasswordPolicy;
+use guardian_auth::domain::password::{HashParameters, PasswordPolicy};
 use guardian_auth::domain::secret::Secret;
 use proptest::prelude::{any, prop_assert, proptest};
 use tempfile::TempDir;
@@ -102,7 +102,7 @@ fn the_least_configuration_takes_every_default() {
     let config = setting.load(&setting.least(SQLITE, ""), &[]).unwrap();
     assert_eq!(config.listen.grpc, "127.0.0.1:50051".parse().unwrap());
     assert!(matches!(config.limits.backend, LimitsBackend::Memory));
-    assert_eq!((config.hash.memory_kib, config.hash.passes, config.hash.lanes), (19_456, 2, 1));
+    assert_eq!(config.hash.parameters, HashParameters::default());
     assert_eq!(config.keys.master[0].key.expose()[31], 1);
     assert_eq!(config.log.level, LogLevel::Info);
     let organization = &config.organizations[0];
@@ -419,6 +419,8 @@ fn the_hashing_pool_must_fit_in_memory_and_be_strong() {
         assert!(setting.faults(SQLITE, &hash(memory_kib), &[]).is_empty());
         assert_eq!(setting.faults(SQLITE, &hash(memory_kib - 1), &[]).len(), 1);
     }
+    let costly = "[hash]\nmemory_kib = 65536\npasses = 5\n";
+    assert_only(&setting.faults(SQLITE, costly, &[]), "hash.passes", "costs too much");
 }
 
 #[test]
