@@ -16,6 +16,7 @@ const FILES: [&str; 5] = [
     "guardian/auth/v1/password.proto",
 ];
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script in variables")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let out = PathBuf::from(env::var("OUT_DIR")?);
