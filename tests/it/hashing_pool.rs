@@ -1,5 +1,7 @@
 //! The hashing pool: bounded, fair, at equal cost for every account, and right about passwords.
 
+#![expect(clippy::unwrap_used, reason = "a test whose set-up fails should stop there")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -65,7 +67,7 @@ impl Entropy for GatedEntropy {
 }
 
 pub struct Pool {
-    pub pool: Arc<Argon2Pool>,
+    pub hasher: Arc<Argon2Pool>,
     pub metrics: HasherMetrics,
     entropy: Arc<GatedEntropy>,
 }
@@ -83,13 +85,13 @@ pub fn start(live: HashParameters, workers: usize, places: usize) -> Pool {
     let entropy = Arc::new(GatedEntropy::default());
     let metrics = HasherMetrics::register(&mut Registry::default());
     let settings = PoolSettings { parameters: live, workers: workers.try_into().unwrap(), places };
-    let pool =
+    let hasher =
         Argon2Pool::start(settings, Arc::clone(&entropy) as Arc<dyn Entropy>, metrics.clone()).unwrap();
-    Pool { pool: Arc::new(pool), metrics, entropy }
+    Pool { hasher: Arc::new(hasher), metrics, entropy }
 }
 
 pub fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+    Instant::now() + Duration::from_mins(1)
 }
 
 pub fn new_password(text: &str) -> NewPassword {
@@ -106,21 +108,21 @@ impl Pool {
     ) -> Verdict {
         let comparison = Comparison { stored: stored.cloned(), foreign_parameters: foreign.to_vec() };
         let password = Secret::new(password.to_owned());
-        self.pool.verify(admitted().await, password, comparison, soon()).await.unwrap()
+        self.hasher.verify(admitted().await, password, comparison, soon()).await.unwrap()
     }
 
     pub async fn hash(&self, password: &str) -> PasswordHash {
-        self.pool.hash(&new_password(password), soon()).await.unwrap()
+        self.hasher.hash(&new_password(password), soon()).await.unwrap()
     }
 
     /// A set that runs by itself, for filling the pool.
     fn hash_in_background(&self) -> tokio::task::JoinHandle<Result<PasswordHash, HasherError>> {
-        let pool = Arc::clone(&self.pool);
+        let pool = Arc::clone(&self.hasher);
         tokio::spawn(async move { pool.hash(&new_password("zebra kabel moln"), soon()).await })
     }
 
     async fn until(&self, running: usize, waiting: usize) {
-        while (self.pool.running(), self.pool.waiting()) != (running, waiting) {
+        while (self.hasher.running(), self.hasher.waiting()) != (running, waiting) {
             tokio::task::yield_now().await;
         }
     }
@@ -149,7 +151,7 @@ async fn a_password_matches_its_own_hash_and_no_other() {
 async fn a_password_in_use_is_hashed_anew_whatever_the_policy_says() {
     let pool = start(cheap(), 1, 16);
     let short = NewPassword::already_in_use(Secret::new("kort a\u{30a}".to_owned()));
-    let hash = pool.pool.hash(&short, soon()).await.unwrap();
+    let hash = pool.hasher.hash(&short, soon()).await.unwrap();
     assert_eq!(pool.verify("kort \u{e5}", Some(&hash), &[]).await, MATCH);
 }
 
@@ -275,20 +277,20 @@ async fn no_more_hashes_run_at_once_than_there_are_workers_and_no_more_wait_than
     pool.entropy.shut();
     let mut tasks: Vec<_> = (0..2).map(|_| pool.hash_in_background()).collect();
     pool.until(2, 0).await;
-    assert!(pool.pool.has_room());
+    assert!(pool.hasher.has_room());
     tasks.extend((0..3).map(|_| pool.hash_in_background()));
     pool.until(2, 3).await;
-    assert!(!pool.pool.has_room());
+    assert!(!pool.hasher.has_room());
     // Both workers stand still: the time to wait is that of the requests ahead, two at a time.
-    assert!(pool.pool.expected_wait() > Duration::ZERO);
+    assert!(pool.hasher.expected_wait() > Duration::ZERO);
 
-    let refused = pool.pool.hash(&new_password("zebra kabel moln"), soon()).await;
+    let refused = pool.hasher.hash(&new_password("zebra kabel moln"), soon()).await;
     assert_eq!(refused.err(), Some(HasherError::Overloaded));
     let comparison = Comparison { stored: None, foreign_parameters: Vec::new() };
-    let refused = pool.pool.verify(admitted().await, Secret::new("x".to_owned()), comparison, soon()).await;
+    let refused = pool.hasher.verify(admitted().await, Secret::new("x".to_owned()), comparison, soon()).await;
     assert_eq!(refused, Err(HasherError::Overloaded));
     assert_eq!(pool.metrics.refused(Reason::Overloaded), 2);
-    assert_eq!((pool.pool.running(), pool.pool.waiting()), (2, 3));
+    assert_eq!((pool.hasher.running(), pool.hasher.waiting()), (2, 3));
 
     pool.entropy.open();
     for task in tasks {
@@ -297,7 +299,7 @@ async fn no_more_hashes_run_at_once_than_there_are_workers_and_no_more_wait_than
     assert_eq!(pool.metrics.runs(cheap(), Purpose::Set), 5);
     assert_eq!(pool.verify_runs(cheap()), 0);
     pool.until(0, 0).await;
-    assert_eq!(pool.pool.expected_wait(), Duration::ZERO);
+    assert_eq!(pool.hasher.expected_wait(), Duration::ZERO);
 }
 
 #[tokio::test]
@@ -306,14 +308,14 @@ async fn an_expired_request_is_dropped_before_hashing() {
     let comparison = || Comparison { stored: None, foreign_parameters: Vec::new() };
     let password = || Secret::new("zebra kabel moln".to_owned());
 
-    let past = pool.pool.verify(admitted().await, password(), comparison(), Instant::now()).await;
+    let past = pool.hasher.verify(admitted().await, password(), comparison(), Instant::now()).await;
     assert_eq!(past, Err(HasherError::Expired));
 
     pool.entropy.shut();
     let busy = pool.hash_in_background();
     pool.until(1, 0).await;
     let deadline = Instant::now() + Duration::from_millis(5);
-    let (hasher, admission) = (Arc::clone(&pool.pool), admitted().await);
+    let (hasher, admission) = (Arc::clone(&pool.hasher), admitted().await);
     let waiting =
         tokio::spawn(async move { hasher.verify(admission, password(), comparison(), deadline).await });
     pool.until(1, 1).await;
@@ -331,10 +333,10 @@ async fn shutdown_answers_what_waits_and_takes_nothing_new() {
     pool.entropy.shut();
     let tasks: Vec<_> = (0..3).map(|_| pool.hash_in_background()).collect();
     pool.until(1, 2).await;
-    let hasher = Arc::clone(&pool.pool);
+    let hasher = Arc::clone(&pool.hasher);
     let shutdown = tokio::spawn(async move { hasher.shutdown().await });
     tokio::task::yield_now().await;
-    let late = pool.pool.hash(&new_password("zebra kabel moln"), soon()).await;
+    let late = pool.hasher.hash(&new_password("zebra kabel moln"), soon()).await;
     assert!(matches!(late, Err(HasherError::Failed(_))), "{late:?}");
     assert!(!shutdown.is_finished());
     pool.entropy.open();
@@ -342,7 +344,7 @@ async fn shutdown_answers_what_waits_and_takes_nothing_new() {
     for task in tasks {
         assert!(task.await.unwrap().is_ok());
     }
-    pool.pool.shutdown().await;
+    pool.hasher.shutdown().await;
     assert_eq!(pool.metrics.refused(Reason::Stopping), 1);
 }
 

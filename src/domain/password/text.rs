@@ -35,7 +35,10 @@ impl ClaimedPassword {
     /// # Errors
     /// [`Unusable`]: then it is nobody's password.
     pub fn parse(raw: Secret<String>) -> Result<Self, Unusable> {
-        normalized(raw.expose()).map(Self)
+        let password = normalized(raw.expose());
+        // Wiped here rather than by the caller.
+        drop(raw);
+        password.map(Self)
     }
 
     /// Two of it: one to compare, one to hash anew if it was right.
