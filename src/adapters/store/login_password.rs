@@ -10,7 +10,7 @@ use crate::domain::identifier::LoginName;
 use crate::domain::limits::Lane;
 use crate::domain::login_password::{Account, Candidates, FAILURES_UNTIL_CLOSED, StoredPassword};
 use crate::domain::organization::{OrganizationId, Portal};
-use crate::domain::password::{HashParameters, PasswordHash};
+use crate::domain::password::PasswordHash;
 use crate::domain::session::Method;
 use crate::ports::error::PortError;
 use crate::ports::store::{
@@ -97,7 +97,7 @@ const NEXT_HASH_PARAMETERS: Statement = Statement::new(
 
 /// An account from columns named as in the statements here and in `change_password`.
 pub(super) fn account(row: &AnyRow, portal: Portal) -> Result<Account, PortError> {
-    let password = match row.parsed_or_none("hash", PasswordHash::parse)? {
+    let password = match row.parsed_or_none("hash", |text| PasswordHash::parse(text).ok())? {
         None => None,
         Some(hash) => Some(StoredPassword {
             hash,
@@ -252,7 +252,7 @@ impl LoginPasswordStore for SqlStore {
             parameters = row.column("hash_parameters")?;
             found.push(HashParametersInUse {
                 organization: row.parsed("organization", OrganizationId::parse)?,
-                parameters: row.parsed("hash_parameters", HashParameters::parse)?,
+                parameters: row.parsed("hash_parameters", |text| text.parse().ok())?,
             });
         }
         Ok(found)
