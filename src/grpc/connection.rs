@@ -185,13 +185,17 @@ impl<A: Answer> Serving<A> {
                 return Closed::NoRequest;
             }
         }
-        tokio::select! {
+        let draining = tokio::select! {
             _ = served.as_mut() => return Closed::ByPeer,
-            () = self.drain.cancelled() => {}
-            () = sleep_until(began + max_age) => {}
-        }
+            () = self.drain.cancelled() => true,
+            () = sleep_until(began + max_age) => false,
+        };
         served.as_mut().graceful_shutdown();
-        // A drain has a limit of its own, after which the task is ended.
+        if draining {
+            // The drain has a limit of its own, after which this task is ended.
+            drop(served.await);
+            return Closed::ByPeer;
+        }
         match timeout(self.limits.age_grace, served).await {
             Ok(_) => Closed::ByPeer,
             Err(_) => Closed::Age,

@@ -97,7 +97,7 @@ impl Line {
 
     fn plain(&mut self, value: fmt::Arguments<'_>) {
         // Writing to a String does not fail.
-        drop(self.0.write_fmt(value));
+        let _infallible = self.0.write_fmt(value);
     }
 }
 
