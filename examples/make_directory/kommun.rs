@@ -2,8 +2,8 @@
 
 use guardian_auth::cli::sample_logins::KOMMUN;
 
-use crate::numbers::{coordination_number, fiction_mobile, personal_number, wrong_check_digit};
-use crate::rows::{
+use super::numbers::{coordination_number, fiction_mobile, personal_number, wrong_check_digit};
+use super::rows::{
     Child, ChildLink, Guardian, School, address, debtor, foreign_password, line, password, take_sample_login,
     user_name,
 };
@@ -190,7 +190,7 @@ fn swedish_mess(guardian: &mut Guardian, index: usize) -> anyhow::Result<()> {
 fn kommun_bad_row(after: usize) -> Option<&'static str> {
     Some(match after {
         70 => {
-            r#"{"type":"guardian","key":"g-901","given_name":"Bo","family_name":"Ek","child_links":[{"child":"c-999","confirmed":true}]}"#
+            r#"{"type":"guardian","key":"g-901","given_name":"Bo","family_name":"Ek","debtor_numbers":[{"portal":"parent","number":"10901"}],"child_links":[{"child":"c-999","confirmed":true}]}"#
         }
         90 => {
             r#"{"type":"guardian","key":"g 902","given_name":"Kim","debtor_numbers":[{"portal":"parents","number":"10902"}]}"#

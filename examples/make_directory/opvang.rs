@@ -2,8 +2,8 @@
 
 use guardian_auth::cli::sample_logins::OPVANG;
 
-use crate::numbers::bsn;
-use crate::rows::{Child, ChildLink, Contract, Guardian, School, address, debtor, line, take_sample_login};
+use super::numbers::bsn;
+use super::rows::{Child, ChildLink, Contract, Guardian, School, address, debtor, line, take_sample_login};
 
 const DUTCH_GIVEN: [&str; 10] =
     ["Sanne", "Daan", "Femke", "Bram", "Lotte", "Joris", "Noor", "Sven", "Mila", "Ruben"];

@@ -3,7 +3,6 @@
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::digest::{SHA256, digest};
 use guardian_auth::cli::sample_logins::SAMPLE_LOGINS;
-use guardian_auth::domain::organization::Portal;
 use guardian_auth::domain::password::{HashParameters, PasswordHash};
 use serde::Serialize;
 
@@ -86,11 +85,7 @@ pub fn take_sample_login(guardian: &mut Guardian, organization: &str) -> anyhow:
     let Some(sample) = sample else {
         return Ok(false);
     };
-    let portal = match sample.portal {
-        Portal::Parent => "parent",
-        Portal::Childminder => "childminder",
-        Portal::Staff => anyhow::bail!("no staff in a directory file"),
-    };
+    let portal = sample.portal;
     // Names of persons have letters only before the first dot; numbers have digits.
     if sample.login_name.contains('.') && !sample.login_name.contains('/') {
         guardian.debtor_numbers = Vec::new();

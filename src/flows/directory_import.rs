@@ -1,6 +1,7 @@
 //! Importing a directory file: rows are read one by one, prepared and written in batches, and noted in the report.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -11,6 +12,7 @@ use crate::domain::directory::{GuardianRecord, Record, RowOutcome, SourceKey};
 use crate::domain::directory_row::{self, Note, Reading};
 use crate::domain::foreign_parameters::{ForeignParameters, MOST_FOREIGN_SETS};
 use crate::domain::id::{AuditEventId, ChildId, GuardianId, SchoolId};
+use crate::domain::identifier::LoginName;
 use crate::domain::organization::{Organization, OrganizationId, Portal};
 use crate::domain::password::HashParameters;
 use crate::domain::time::Timestamp;
@@ -59,6 +61,21 @@ pub struct Summary {
     pub readable: u64,
     /// Things that staff should look at, in rows that were taken.
     pub findings: u64,
+}
+
+/// For people.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { created, updated, unchanged, rejected, readable, findings } = self;
+        if *readable > 0 {
+            write!(f, "{readable} rows can be read, {rejected} cannot; {findings} findings")
+        } else {
+            write!(
+                f,
+                "{created} rows created, {updated} updated, {unchanged} unchanged, {rejected} rejected; {findings} findings"
+            )
+        }
+    }
 }
 
 /// The import stopped half-way.
@@ -206,10 +223,7 @@ impl DirectoryImport {
     }
 
     /// A user name for each portal at which the guardian has a login name that another guardian may have already.
-    fn spare_user_names(
-        &self,
-        record: &GuardianRecord,
-    ) -> Result<Vec<(Portal, crate::domain::identifier::LoginName)>, PortError> {
+    fn spare_user_names(&self, record: &GuardianRecord) -> Result<Vec<(Portal, LoginName)>, PortError> {
         let mut portals: Vec<Portal> = record.logins.iter().map(|login| login.portal).collect();
         portals.sort_unstable();
         portals.dedup();
@@ -248,14 +262,13 @@ impl DirectoryImport {
 pub fn check(
     organization: &Organization,
     live_parameters: HashParameters,
-    at: Timestamp,
+    on: Date,
     rows: &mut dyn DirectoryRows,
     report: &mut dyn ImportReport,
 ) -> Result<Summary, Stopped> {
     let mut summary = Summary::default();
     let mut line = 1;
     let mut check = || {
-        let on = date(at)?;
         let mut foreign = ForeignParameters::new(live_parameters, []);
         while let Some(row) = next_row(rows, organization, on, &mut foreign)? {
             line = row.line;

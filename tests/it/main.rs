@@ -1,7 +1,8 @@
 //! One test binary; file names equal story names.
 
-mod identifiers;
 mod configuration;
+mod directory_import;
+mod identifiers;
 mod layering;
 mod support;
 mod hashing_pool;

@@ -1,6 +1,7 @@
 //! The fields of one object of a row: each is taken by name, and every fault is gathered before the row is judged.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -61,13 +62,14 @@ impl<'n> Fields<'n> {
     }
 
     fn drop_repeated(&mut self) {
-        let mut order: Vec<usize> = (0..self.entries.len()).collect();
-        order.sort_by(|a, b| self.entries[*a].0.cmp(&self.entries[*b].0));
-        let repeated: Vec<String> = order
-            .windows(2)
-            .filter(|pair| self.entries[pair[0]].0 == self.entries[pair[1]].0)
-            .map(|pair| shown(&self.entries[pair[1]].0))
-            .collect();
+        let (mut seen, mut repeated) = (HashSet::new(), Vec::new());
+        self.entries.retain(|(name, _)| {
+            let first = seen.insert(name.clone());
+            if !first {
+                repeated.push(shown(name));
+            }
+            first
+        });
         for name in repeated {
             self.fault(&name, "given_twice", "This field is given twice. Leave one.");
         }
@@ -90,7 +92,7 @@ impl<'n> Fields<'n> {
     /// The value of a field; `null` is the same as no field.
     fn take(&mut self, name: &str) -> Option<Delivered> {
         let at = self.entries.iter().position(|(entry, _)| entry == name)?;
-        match self.entries.swap_remove(at).1 {
+        match self.entries.remove(at).1 {
             Delivered::Null => None,
             value => Some(value),
         }

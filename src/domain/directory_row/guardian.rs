@@ -33,14 +33,6 @@ pub(super) fn read(mut fields: Fields<'_>, organization: &Organization, on: Date
     let mobile = contact(&mut fields, "mobile", |text| Mobile::parse(text, organization.region));
     let relations = relations(&mut fields, organization);
     let password = password(&mut fields, organization, &relations);
-    if logins.is_empty() && national_id.is_none() {
-        fields.finding(
-            "row",
-            "no_way_to_log_in",
-            "This guardian has neither a login name nor a national id that can be used, so it cannot log in. \
-             Correct one of them in the source, or here.",
-        );
-    }
     fields.finish();
     Some(GuardianRecord {
         key: key?,

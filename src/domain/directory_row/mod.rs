@@ -109,8 +109,21 @@ impl Reading {
 pub fn read(row: Delivered, organization: &Organization, on: Date) -> Reading {
     let mut notes = Notes::default();
     let (kind, record) = read_kind(row, organization, on, &mut notes);
-    let Notes { faults, findings } = notes;
-    Reading { kind, record: record.filter(|_| faults.is_empty()), faults, findings }
+    let Notes { faults, mut findings } = notes;
+    let record = record.filter(|_| faults.is_empty());
+    if let Some(Record::Guardian(guardian)) = &record
+        && guardian.logins.is_empty()
+        && guardian.national_id.is_none()
+    {
+        findings.push(Note {
+            field: "row".to_owned(),
+            code: "no_way_to_log_in",
+            message: "This guardian has neither a login name nor a national id that can be used, so it cannot log in. \
+                      Correct one of them in the source, or here."
+                .into(),
+        });
+    }
+    Reading { kind, record, faults, findings }
 }
 
 fn read_kind(
