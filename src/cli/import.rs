@@ -1,19 +1,21 @@
 //! `guardian-auth import`: a directory file into the store, and a report for the people who can mend its rows.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
 use crate::app;
 use crate::config::Config;
 use crate::domain::directory_row::Note;
+use crate::domain::organization::Organization;
 use crate::domain::password::HashParameters;
-use crate::flows::directory_import::{Summary, check};
-use crate::ports::directory_file::{ImportReport, NotedRow, RowFate};
+use crate::domain::time::Timestamp;
+use crate::flows::directory_import::{DirectoryImport, Stopped, Summary, check};
+use crate::ports::directory_file::{DirectoryRows, ImportReport, NotedRow, RowFate};
 use crate::ports::error::PortError;
 
 /// Arguments of `guardian-auth import`.
@@ -36,32 +38,59 @@ pub struct ImportArgs {
     pub dry_run: bool,
 }
 
-/// Imports or checks the file.
+impl ImportArgs {
+    /// Opens the report that these arguments ask for; `out` is what people read.
+    ///
+    /// # Errors
+    /// If the file of the report cannot be written.
+    pub fn open_report<'w>(&self, out: &'w mut (dyn Write + Send)) -> anyhow::Result<Report<'w>> {
+        let file = match &self.report {
+            Some(path) => {
+                let file = File::create(path)
+                    .with_context(|| format!("the report {} cannot be written", path.display()))?;
+                Some(BufWriter::new(file))
+            }
+            None => None,
+        };
+        Ok(Report { out, file })
+    }
+}
+
+/// Imports the rows and says how it went. The command ends with 0 if the summary has no rejected row, else with 1.
 ///
 /// # Errors
-/// If rows were rejected, so that the command ends with 1; or if the import stopped half-way.
-pub async fn run(config: Config, args: ImportArgs) -> anyhow::Result<()> {
-    let organization = config.organizations.iter().find(|known| known.id.as_str() == args.organization);
-    let organization = organization
-        .with_context(|| format!("the configuration has no organization `{}`", args.organization))?;
-    let file = File::open(&args.file).with_context(|| format!("{} cannot be read", args.file.display()))?;
-    let mut rows = app::directory_rows(file);
-    let mut out = io::stdout();
-    let mut report = Report::open(&mut out, args.report.as_deref())?;
-    let outcome = if args.dry_run {
-        let live = HashParameters::new(config.hash.memory_kib, config.hash.passes, config.hash.lanes)?;
-        check(organization, live, app::today(), &mut rows, &mut report)
-    } else {
-        app::directory_import(&config).await?.run(organization, &mut rows, &mut report).await
-    };
-    // Also if the import stopped: the notes are of rows that are in.
+/// If the import stopped half-way.
+pub async fn run(
+    import: &DirectoryImport,
+    organization: &Organization,
+    rows: &mut dyn DirectoryRows,
+    mut report: Report<'_>,
+) -> anyhow::Result<Summary> {
+    let outcome = import.run(organization, rows, &mut report).await;
+    finish(outcome, report)
+}
+
+/// Checks the rows without a store and says what was found. Ends as [`run`] does.
+///
+/// # Errors
+/// If the file cannot be read to its end.
+pub fn dry_run(
+    organization: &Organization,
+    live_parameters: HashParameters,
+    at: Timestamp,
+    rows: &mut dyn DirectoryRows,
+    mut report: Report<'_>,
+) -> anyhow::Result<Summary> {
+    let outcome = check(organization, live_parameters, at, rows, &mut report);
+    finish(outcome, report)
+}
+
+/// Notes are written down also if the import stopped: they are of rows that are in.
+fn finish(outcome: Result<Summary, Stopped>, mut report: Report<'_>) -> anyhow::Result<Summary> {
     let closed = report.close(outcome.as_ref().ok());
     let summary = outcome?;
     closed.context("the report cannot be written")?;
-    if summary.rejected > 0 {
-        bail!("{} rows were rejected; all others were taken", summary.rejected);
-    }
-    Ok(())
+    Ok(summary)
 }
 
 /// Imports the rows without a report.
@@ -106,20 +135,8 @@ pub struct Report<'w> {
     file: Option<BufWriter<File>>,
 }
 
-impl<'w> Report<'w> {
-    /// A report for people to `out`, and one for programs to the file if there is one.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn open(out: &'w mut (dyn Write + Send), file: Option<&Path>) -> anyhow::Result<Self> {
-        let create = |path: &Path| {
-            File::create(path).with_context(|| format!("the report {} cannot be written", path.display()))
-        };
-        let file = file.map(create).transpose()?.map(BufWriter::new);
-        Ok(Self { out, file })
-    }
-
-    fn write(&mut self, row: &NotedRow) -> io::Result<()> {
+impl Report<'_> {
+    fn write(&mut self, row: &NotedRow) -> std::io::Result<()> {
         for (severity, note) in notes(row) {
             let Note { field, code, message } = note;
             let path = if field == "row" { row.kind.to_owned() } else { format!("{}.{field}", row.kind) };
@@ -141,14 +158,20 @@ impl<'w> Report<'w> {
         Ok(())
     }
 
-    /// Writes the last line and whatever is still held back; without a summary the import stopped half-way.
-    ///
-    /// # Errors
-    /// If the report cannot be written.
-    pub fn close(&mut self, summary: Option<&Summary>) -> io::Result<()> {
+    fn close(&mut self, summary: Option<&Summary>) -> std::io::Result<()> {
         if let Some(summary) = summary {
             let Summary { created, updated, unchanged, rejected, readable, findings } = summary;
-            writeln!(self.out, "{summary}.")?;
+            if *readable > 0 {
+                writeln!(
+                    self.out,
+                    "{readable} rows can be read, {rejected} cannot; {findings} findings. Nothing was written."
+                )?;
+            } else {
+                writeln!(
+                    self.out,
+                    "{created} rows created, {updated} updated, {unchanged} unchanged, {rejected} rejected; {findings} findings."
+                )?;
+            }
             if let Some(file) = &mut self.file {
                 let line = json!({"summary": {
                     "created": created,

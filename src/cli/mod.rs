@@ -5,12 +5,9 @@ pub mod canonicalize;
 pub mod check;
 #[cfg(feature = "dev")]
 pub mod dev;
-pub mod import;
 pub mod keys;
 mod logs;
 pub mod migrate;
-#[cfg(feature = "dev")]
-pub mod sample_logins;
 pub mod serve;
 
 use std::future::Future;
@@ -57,8 +54,6 @@ pub enum Command {
     /// Look at and replace the keys that sign access tokens.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// Bring guardians, children and schools from a file into the store.
-    Import(import::ImportArgs),
     /// Bring identifiers into their canonical forms: JSON strings in, one a line; {"out"} or {"reject"} a line out.
     Canonicalize(canonicalize::CanonicalizeArgs),
 }
@@ -88,7 +83,6 @@ pub fn run(cli: Cli) -> ExitCode {
             finish(result.map_err(anyhow::Error::from))
         }
         Command::Keys(command) => with_config(config, |config| keys::run(config, command)),
-        Command::Import(args) => with_config(config, |config| import::run(config, args)),
         Command::Canonicalize(args) => {
             let today = crate::app::today();
             let input = BufReader::with_capacity(64 * 1024, io::stdin().lock());
@@ -152,3 +146,6 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
         }
     }
 }
+pub mod import;
+#[cfg(feature = "dev")]
+pub mod sample_logins;
