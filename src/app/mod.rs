@@ -4,8 +4,7 @@ mod commands;
 mod parts;
 
 pub use commands::{
-    directory_import, directory_rows, entropy, migrate, organization, probe, signing_keys,
-    today,
+    directory_import, directory_rows, entropy, migrate, organization, probe, signing_keys, today,
 };
 
 use std::net::SocketAddr;

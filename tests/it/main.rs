@@ -2,9 +2,10 @@
 
 mod configuration;
 mod directory_import;
+mod hashing_pool;
 mod identifiers;
 mod layering;
-mod support;
-mod hashing_pool;
-mod password_rules;
 mod limiter;
+mod login_password;
+mod password_rules;
+mod support;

@@ -5,6 +5,7 @@ pub mod ports;
 pub mod postgres;
 pub mod redis;
 pub mod rust_source;
+pub mod service;
 
 use std::fs::File;
 use std::future::Future;
