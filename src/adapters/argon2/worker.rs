@@ -17,7 +17,7 @@ pub struct Refused;
 /// Computes hashes one after another in memory of its own, allocated once for the live parameters. The benchmark drives
 /// it on plain threads as the speed that the service is compared with.
 ///
-/// The memory is not wiped between hashes (that would cost a tenth of the time): it holds derived blocks, never the
+/// The memory is not wiped between hashes (that would cost 4 % of the time): it holds derived blocks, never the
 /// password, and the next hash overwrites them.
 pub struct HashWorker {
     live: HashParameters,
