@@ -6,3 +6,4 @@ mod layering;
 mod support;
 mod hashing_pool;
 mod password_rules;
+mod limiter;
