@@ -18,7 +18,7 @@ use guardian_auth::adapters::limiter::{
     RedisTopology, ResilientLimiter,
 };
 use guardian_auth::domain::client::Network;
-use guardian_auth::domain::identifier::LoginName;
+use guardian_auth::domain::identifier::{LeadingZeros, LoginName};
 use guardian_auth::domain::limits::{Charge, Quota, Reservation, Scope};
 use guardian_auth::domain::organization::OrganizationId;
 use guardian_auth::domain::secret::Secret;
@@ -236,7 +236,7 @@ fn bucket(name: &str, burst: u32, refill: Duration) -> Charge {
 }
 
 fn login_name(text: &str) -> LoginName {
-    LoginName::parse(text, false).expect("a login name")
+    LoginName::parse(text, LeadingZeros::Keep).expect("a login name")
 }
 
 /// The n-th of 2^32 networks.

@@ -9,3 +9,4 @@ mod limiter;
 mod login_password;
 mod password_rules;
 mod support;
+mod limiter;

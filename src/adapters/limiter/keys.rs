@@ -166,8 +166,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::id::DeviceId;
-    use crate::domain::identifier::LoginName;
+    use crate::domain::id::{DeviceId, GuardianId};
+    use crate::domain::identifier::{LeadingZeros, LoginName};
     use crate::domain::limits::Charge;
     use crate::domain::time::Timestamp;
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn one_of_each() -> Vec<Scope> {
-        let name = LoginName::parse("anna@example.se", false).unwrap();
+        let name = LoginName::parse("anna.andersson", LeadingZeros::Keep).unwrap();
         let (v4, v6) = (Network::V4(Ipv4Addr::new(192, 0, 2, 7)), Network::V6([1; 8]));
         vec![
             Scope::Organization,
@@ -188,13 +188,14 @@ mod tests {
             Scope::Network(v6),
             Scope::Network(Network::Unknown),
             Scope::UnknownNetwork("portal".to_owned()),
-            Scope::UnknownNetwork("anna@example.se".to_owned()),
+            Scope::UnknownNetwork(name.as_str().to_owned()),
             Scope::Account(name.clone()),
             Scope::AccountLong(name.clone()),
             Scope::AccountNetwork(name.clone(), v4),
             Scope::AccountNetwork(name.clone(), v6),
             Scope::AccountNetwork(name.clone(), Network::Unknown),
             Scope::Device(name, DeviceId::new(Timestamp::from_millis(1), [0; 10])),
+            Scope::Guardian(GuardianId::new(Timestamp::from_millis(1), [0; 10])),
         ]
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use guardian_auth::domain::id::DeviceId;
+use guardian_auth::domain::id::{DeviceId, GuardianId};
 use guardian_auth::domain::limits::{Charge, Lane, LimitPolicy, Quota, Scope, password_reservation};
 use guardian_auth::domain::time::Timestamp;
 
@@ -132,6 +132,8 @@ async fn scopes_do_not_share(replica: Replica) {
         Scope::AccountNetwork(bo, network(1)),
         Scope::Device(anna.clone(), device(1)),
         Scope::Device(anna, device(2)),
+        Scope::Guardian(GuardianId::new(Timestamp::from_millis(1), [1; 10])),
+        Scope::Guardian(GuardianId::new(Timestamp::from_millis(1), [2; 10])),
     ];
     for scope in scopes {
         let charge = [Charge { scope, quota: Quota::new(2, REFILL) }];

@@ -159,7 +159,7 @@ async fn guesses_in_a_minute(plan: &Plan, replicas: &[Replica; 2]) -> usize {
     let policy = LimitPolicy::default();
     let mut admitted = 0;
     for n in 0..6000_u32 {
-        let name = login_name("anna@example.se");
+        let name = login_name("anna");
         let attempt = password_reservation(
             &policy,
             &plan.organization,

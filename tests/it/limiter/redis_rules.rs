@@ -45,7 +45,7 @@ async fn no_personal_data_in_redis_keys() {
     let server = RedisServer::start().await;
     let replica = Plan::patient(&server.url()).start();
     let policy = LimitPolicy::default();
-    let name = login_name("anna.andersson@example.se");
+    let name = login_name("anna.andersson");
     let device = DeviceId::new(Timestamp::from_millis(1), [1; 10]);
     for lane in [Lane::UnknownDevice, Lane::KnownDevice(device)] {
         for from in [network(0xC000_0207), Network::V6([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 1]), Network::Unknown] {
