@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderName, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
@@ -37,6 +37,8 @@ use crate::telemetry::RpcMetrics;
 
 /// Receive limit of an rpc: the greatest request of the proto files is far below it.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// What the front is made of.
 pub struct Parts {
@@ -203,7 +205,7 @@ impl Front {
             return self.shared.incidents.internal(&what).into_http();
         }
         let (reason, description) = match foreign.code() {
-            Code::Unimplemented if !response.headers().contains_key("grpc-accept-encoding") => {
+            Code::Unimplemented if !response.headers().contains_key(ACCEPT_ENCODING) => {
                 return status::method_unknown().into_http();
             }
             Code::Unimplemented => (FaultReason::Undecodable, "compressed messages are not taken"),
@@ -223,7 +225,12 @@ impl Front {
             | Code::DataLoss
             | Code::Unauthenticated => (FaultReason::Undecodable, "the message cannot be read"),
         };
-        status::invalid_request(&[FieldFault { field: "", reason, description }]).into_http()
+        let encodings = response.headers().get(ACCEPT_ENCODING).cloned();
+        let mut refusal =
+            status::invalid_request(&[FieldFault { field: "", reason, description }]).into_http();
+        // The gRPC compression guide: who is refused for its encoding learns which ones are taken.
+        refusal.headers_mut().extend(encodings.map(|encodings| (ACCEPT_ENCODING, encodings)));
+        refusal
     }
 }
 

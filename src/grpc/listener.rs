@@ -179,3 +179,42 @@ impl Drop for Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(total: usize, per_peer: usize) -> Room {
+        Room {
+            total: Arc::new(Semaphore::new(total)),
+            by_peer: Arc::default(),
+            per_peer,
+            trusted_proxies: TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]),
+        }
+    }
+
+    fn peer(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_place_that_is_left_can_be_taken_again() {
+        let room = room(2, 1);
+        let place = room.place(peer("192.0.2.1")).ok();
+        assert!(place.is_some());
+        assert_eq!(room.place(peer("192.0.2.1")).err(), Some("max_connections_per_peer"));
+        let _other = room.place(peer("192.0.2.2")).unwrap();
+        assert_eq!(room.place(peer("192.0.2.3")).err(), Some("max_connections"));
+        drop(place);
+        assert!(room.place(peer("192.0.2.1")).is_ok());
+        assert_eq!(room.by_peer.lock().unwrap().len(), 1, "peers that left are forgotten");
+    }
+
+    #[test]
+    fn all_hosts_of_a_64_are_one_peer_and_a_trusted_proxy_is_many() {
+        let room = room(10, 1);
+        let _place = room.place(peer("2001:db8::1")).unwrap();
+        assert!(room.place(peer("2001:db8::2")).is_err());
+        let _proxies = [room.place(peer("10.0.0.1")).unwrap(), room.place(peer("10.0.0.1")).unwrap()];
+    }
+}

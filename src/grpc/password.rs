@@ -100,7 +100,7 @@ fn fault(refusal: Refusal) -> FieldFault {
         Refusal::ControlCharacter => {
             (FaultReason::ControlCharacter, "holds a control character, such as a tab")
         }
-        Refusal::SameAsCurrent => (FaultReason::Unchanged, "the password that is in use: choose another"),
+        Refusal::SameAsCurrent => (FaultReason::SameAsCurrent, "the password that is in use: choose another"),
     };
     FieldFault { field: "new_password", reason, description }
 }

@@ -44,7 +44,7 @@ pub enum FaultReason {
     /// The password holds a control character.
     ControlCharacter,
     /// The password is the same as the one before.
-    Unchanged,
+    SameAsCurrent,
     /// The message as a whole cannot be read: not the bytes of this message, or compressed.
     Undecodable,
 }
@@ -62,7 +62,7 @@ impl FaultReason {
         Self::OrganizationWord,
         Self::AccountName,
         Self::ControlCharacter,
-        Self::Unchanged,
+        Self::SameAsCurrent,
         Self::Undecodable,
     ];
 
@@ -79,7 +79,7 @@ impl FaultReason {
             Self::OrganizationWord => "ORGANIZATION_WORD",
             Self::AccountName => "ACCOUNT_NAME",
             Self::ControlCharacter => "CONTROL_CHARACTER",
-            Self::Unchanged => "UNCHANGED",
+            Self::SameAsCurrent => "SAME_AS_CURRENT",
             Self::Undecodable => "UNDECODABLE",
         }
     }
