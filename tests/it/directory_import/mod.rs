@@ -17,6 +17,7 @@ use guardian_auth::domain::identifier::Region;
 use guardian_auth::domain::limits::LimitPolicy;
 use guardian_auth::domain::organization::{Organization, OrganizationId, Portal, SessionPolicy};
 use guardian_auth::domain::password::{HashParameters, PasswordPolicy};
+use guardian_auth::domain::time::Timestamp;
 use guardian_auth::flows::directory_import::{Summary, check};
 use guardian_auth::ports::directory_file::{ImportReport, NotedRow};
 use guardian_auth::ports::error::PortError;
@@ -62,10 +63,10 @@ impl Noted {
 
 /// Checks a file without a store on the day of the test vectors.
 fn checked(region: Region, file: &[u8]) -> (Summary, Noted) {
-    let on = jiff::civil::date(2026, 11, 21);
+    let at = Timestamp::from_millis(1_795_262_400_000);
     let mut report = Noted::default();
     let organization = organization("sample-kommun", region);
     let live = HashParameters::default();
-    let summary = check(&organization, live, on, &mut DirectoryFile::new(file), &mut report);
+    let summary = check(&organization, live, at, &mut DirectoryFile::new(file), &mut report);
     (summary.unwrap(), report)
 }
