@@ -1,7 +1,9 @@
 //! Importing a directory file: what the rows may hold, what is said of bad ones, what is in the store afterwards.
 
+mod home;
 mod rows;
 mod samples;
+mod store;
 
 /// The generator of the samples, to see that they are what it writes.
 #[path = "../../../examples/make_directory"]

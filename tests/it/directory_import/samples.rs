@@ -11,8 +11,8 @@ use guardian_auth::ports::directory_file::DirectoryRows;
 
 use super::{DirectoryFile, checked, organization};
 
-const KOMMUN_FILE: &str = include_str!("../../../examples/directory-sample-kommun.jsonl");
-const OPVANG_FILE: &str = include_str!("../../../examples/directory-voorbeeld-opvang.jsonl");
+pub const KOMMUN_FILE: &str = include_str!("../../../examples/directory-sample-kommun.jsonl");
+pub const OPVANG_FILE: &str = include_str!("../../../examples/directory-voorbeeld-opvang.jsonl");
 
 fn sample(organization: &str) -> (&'static str, Region) {
     if organization == KOMMUN { (KOMMUN_FILE, Region::Se) } else { (OPVANG_FILE, Region::Nl) }
