@@ -85,7 +85,7 @@ pub fn take_sample_login(guardian: &mut Guardian, organization: &str) -> anyhow:
     let Some(sample) = sample else {
         return Ok(false);
     };
-    let portal = sample.portal;
+    let portal = sample.portal.as_str();
     // Names of persons have letters only before the first dot; numbers have digits.
     if sample.login_name.contains('.') && !sample.login_name.contains('/') {
         guardian.debtor_numbers = Vec::new();

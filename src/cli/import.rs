@@ -161,17 +161,7 @@ impl Report<'_> {
     fn close(&mut self, summary: Option<&Summary>) -> std::io::Result<()> {
         if let Some(summary) = summary {
             let Summary { created, updated, unchanged, rejected, readable, findings } = summary;
-            if *readable > 0 {
-                writeln!(
-                    self.out,
-                    "{readable} rows can be read, {rejected} cannot; {findings} findings. Nothing was written."
-                )?;
-            } else {
-                writeln!(
-                    self.out,
-                    "{created} rows created, {updated} updated, {unchanged} unchanged, {rejected} rejected; {findings} findings."
-                )?;
-            }
+            writeln!(self.out, "{summary}.")?;
             if let Some(file) = &mut self.file {
                 let line = json!({"summary": {
                     "created": created,

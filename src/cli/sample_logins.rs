@@ -1,5 +1,7 @@
 //! The logins of the sample directories in `examples/`: what `dev` shows, and what the generator makes hashes of.
 
+use crate::domain::organization::Portal;
+
 /// A guardian of a sample directory that can log in with a password.
 #[derive(Clone, Copy, Debug)]
 pub struct SampleLogin {
@@ -8,7 +10,7 @@ pub struct SampleLogin {
     /// Key of the guardian in the file.
     pub key: &'static str,
     /// The portal of the password.
-    pub portal: &'static str,
+    pub portal: Portal,
     /// As the guardian types it.
     pub login_name: &'static str,
     /// Public: it protects an invented person.
@@ -24,15 +26,6 @@ pub const KOMMUN: &str = "sample-kommun";
 /// The Dutch sample: `examples/directory-voorbeeld-opvang.jsonl`.
 pub const OPVANG: &str = "voorbeeld-opvang";
 
-/// The sample directories by organization.
-pub const SAMPLES: [(&str, &str); 2] = [
-    (KOMMUN, include_str!("../../examples/directory-sample-kommun.jsonl")),
-    (OPVANG, include_str!("../../examples/directory-voorbeeld-opvang.jsonl")),
-];
-
-const PARENT: &str = "parent";
-const CHILDMINDER: &str = "childminder";
-
 const fn parent(
     organization: &'static str,
     key: &'static str,
@@ -40,7 +33,7 @@ const fn parent(
     password: &'static str,
     story: &'static str,
 ) -> SampleLogin {
-    let (portal, must_change) = (PARENT, false);
+    let (portal, must_change) = (Portal::Parent, false);
     SampleLogin { organization, key, portal, login_name, password, must_change, story }
 }
 
@@ -79,7 +72,7 @@ pub const SAMPLE_LOGINS: [SampleLogin; 30] = [
     SampleLogin {
         organization: KOMMUN,
         key: "g-007",
-        portal: PARENT,
+        portal: Portal::Parent,
         login_name: "siv.ek",
         password: "vinbär-tavla-kompass-strand",
         must_change: true,
@@ -170,7 +163,7 @@ pub const SAMPLE_LOGINS: [SampleLogin; 30] = [
     SampleLogin {
         organization: OPVANG,
         key: "o-004",
-        portal: CHILDMINDER,
+        portal: Portal::Childminder,
         login_name: "50004",
         password: "zandbak-peer-fluit-kruiwagen",
         must_change: false,
@@ -179,7 +172,7 @@ pub const SAMPLE_LOGINS: [SampleLogin; 30] = [
     SampleLogin {
         organization: OPVANG,
         key: "o-005",
-        portal: CHILDMINDER,
+        portal: Portal::Childminder,
         login_name: "50005",
         password: "kastanje-touw-brood-vlieger",
         must_change: false,

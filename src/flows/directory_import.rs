@@ -68,7 +68,10 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { created, updated, unchanged, rejected, readable, findings } = self;
         if *readable > 0 {
-            write!(f, "{readable} rows can be read, {rejected} cannot; {findings} findings")
+            write!(
+                f,
+                "{readable} rows can be read, {rejected} cannot; {findings} findings. Nothing was written"
+            )
         } else {
             write!(
                 f,
@@ -262,13 +265,14 @@ impl DirectoryImport {
 pub fn check(
     organization: &Organization,
     live_parameters: HashParameters,
-    on: Date,
+    at: Timestamp,
     rows: &mut dyn DirectoryRows,
     report: &mut dyn ImportReport,
 ) -> Result<Summary, Stopped> {
     let mut summary = Summary::default();
     let mut line = 1;
     let mut check = || {
+        let on = date(at)?;
         let mut foreign = ForeignParameters::new(live_parameters, []);
         while let Some(row) = next_row(rows, organization, on, &mut foreign)? {
             line = row.line;

@@ -1,7 +1,9 @@
 //! Importing a directory file: what the rows may hold, what is said of bad ones, what is in the store afterwards.
 
+mod home;
 mod rows;
 mod samples;
+mod store;
 
 /// The generator of the samples, to see that they are what it writes.
 #[path = "../../../examples/make_directory"]
@@ -17,6 +19,7 @@ use guardian_auth::domain::identifier::Region;
 use guardian_auth::domain::limits::LimitPolicy;
 use guardian_auth::domain::organization::{Organization, OrganizationId, Portal, SessionPolicy};
 use guardian_auth::domain::password::{HashParameters, PasswordPolicy};
+use guardian_auth::domain::time::Timestamp;
 use guardian_auth::flows::directory_import::{Summary, check};
 use guardian_auth::ports::directory_file::{ImportReport, NotedRow};
 use guardian_auth::ports::error::PortError;
@@ -62,10 +65,10 @@ impl Noted {
 
 /// Checks a file without a store on the day of the test vectors.
 fn checked(region: Region, file: &[u8]) -> (Summary, Noted) {
-    let on = jiff::civil::date(2026, 11, 21);
+    let at = Timestamp::from_millis(1_795_262_400_000);
     let mut report = Noted::default();
     let organization = organization("sample-kommun", region);
     let live = HashParameters::default();
-    let summary = check(&organization, live, on, &mut DirectoryFile::new(file), &mut report);
+    let summary = check(&organization, live, at, &mut DirectoryFile::new(file), &mut report);
     (summary.unwrap(), report)
 }
