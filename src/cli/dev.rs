@@ -115,7 +115,11 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
     for login in SAMPLE_LOGINS {
         println!(
             "  {:<18} {:<12} {:<12} {:<34} {}",
-            login.organization, login.portal, login.login_name, login.password, login.story
+            login.organization,
+            login.portal.as_str(),
+            login.login_name,
+            login.password,
+            login.story
         );
     }
     println!("\nTokens of the calling systems (made now):");
@@ -127,12 +131,15 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
     let Some(login) = SAMPLE_LOGINS.first() else { return };
     let Some(token) = tokens.get(&format!("{}-portal", login.organization)) else { return };
     let token = token.expose();
-    let portal = format!("PORTAL_{}", login.portal.to_uppercase());
+    let portal = format!("PORTAL_{}", login.portal.as_str().to_uppercase());
     println!("\nCalls to paste into another terminal:");
     println!("\n  # The whole story with the example client: log in, verify, refresh, end.");
     println!(
         "  cargo run --example login -- {token} {} {} {} {} http://{grpc}",
-        login.organization, login.portal, login.login_name, login.password
+        login.organization,
+        login.portal.as_str(),
+        login.login_name,
+        login.password
     );
     println!(
         "\n  # The same by hand, with grpcurl (go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest)."

@@ -13,10 +13,10 @@ use crate::config::Config;
 use crate::domain::directory_row::Note;
 use crate::domain::organization::Organization;
 use crate::domain::password::HashParameters;
+use crate::domain::time::Timestamp;
 use crate::flows::directory_import::{DirectoryImport, Stopped, Summary, check};
 use crate::ports::directory_file::{DirectoryRows, ImportReport, NotedRow, RowFate};
 use crate::ports::error::PortError;
-use jiff::civil::Date;
 
 /// Arguments of `guardian-auth import`.
 #[derive(Debug, Clone, Args)]
@@ -77,11 +77,11 @@ pub async fn run(
 pub fn dry_run(
     organization: &Organization,
     live_parameters: HashParameters,
-    on: Date,
+    at: Timestamp,
     rows: &mut dyn DirectoryRows,
     mut report: Report<'_>,
 ) -> anyhow::Result<Summary> {
-    let outcome = check(organization, live_parameters, on, rows, &mut report);
+    let outcome = check(organization, live_parameters, at, rows, &mut report);
     finish(outcome, report)
 }
 
@@ -117,8 +117,8 @@ pub async fn command(config: Config, args: ImportArgs) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     let report = args.open_report(&mut out)?;
     let summary = if args.dry_run {
-        let (parameters, today) = (config.hash.parameters, app::today());
-        dry_run(organization, parameters, today, rows.as_mut(), report)?
+        let (parameters, now) = (config.hash.parameters, app::Outside::of_this_machine().clock.now());
+        dry_run(organization, parameters, now, rows.as_mut(), report)?
     } else {
         let import = app::directory_import(&config).await?;
         run(&import, organization, rows.as_mut(), report).await?

@@ -335,7 +335,7 @@ async fn a_sealed_number_opens_in_its_own_row_only() {
         SwedishNumber::parse("870101-TF12", jiff::civil::date(2026, 11, 21)).unwrap().into();
     let (here, there) = (kommun().id, opvang().id);
     let sealed = national_id::seal(vault, &here, &random(1), &number);
-    let open = |organization, guardian| {
+    let open = |organization: &guardian_auth::domain::organization::OrganizationId, guardian: &guardian_auth::domain::id::GuardianId| {
         let context = national_id::seal_context(organization, guardian, &sealed.key_id);
         let bytes = Sealed { bytes: sealed.sealed.clone(), key_id: sealed.key_id.clone() };
         vault.open(Purpose::NationalIdSeal, &context, &bytes)
