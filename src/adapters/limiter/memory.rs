@@ -320,6 +320,16 @@ mod tests {
     }
 
     #[test]
+    fn a_full_table_stays_far_under_20_mb_while_it_grows() {
+        let mut tallies: HashMap<BucketKey, Tally> = HashMap::new();
+        tallies.reserve(CAPACITY);
+        let slots = (tallies.capacity() * 8).div_ceil(7);
+        // A slot holds the entry and one byte of its hash; the old table is half as large and gone after growing.
+        let bytes = slots * (size_of::<(BucketKey, Tally)>() + 1);
+        assert!(bytes + bytes / 2 < 8_000_000, "{bytes}");
+    }
+
+    #[test]
     fn empty_buckets_are_swept_and_their_memory_is_returned() {
         let bench = Bench::new(1, CAPACITY);
         (0..10_000).for_each(|caller| assert!(bench.admits(&caller.to_string())));
