@@ -72,7 +72,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
     config.listen.ops = args.ops;
     config.issuer = format!("http://{}", args.grpc);
 
-    let logs = logs::init(&config.log, Box::new(std::io::stderr()))?;
+    let logs = logs::init(config.log, Box::new(std::io::stderr()))?;
     println!(
         "guardian-auth dev: fresh state, gone when this stops (Ctrl-C). Sample data only; never for real guardians.\n"
     );

@@ -13,7 +13,7 @@ use crate::telemetry::{LogGuard, json_lines, panic_hook};
 ///
 /// # Errors
 /// If the system has no thread left, or a log is installed already.
-pub fn init(log: &Log, out: Box<dyn Write + Send>) -> anyhow::Result<LogGuard> {
+pub fn init(log: Log, out: Box<dyn Write + Send>) -> anyhow::Result<LogGuard> {
     let level = match log.level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,

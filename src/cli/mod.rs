@@ -26,7 +26,7 @@ const EXIT_CONFIGURATION: u8 = 64;
 #[derive(Debug, Parser)]
 #[command(name = "guardian-auth", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// The configuration file (TOML); without it, the environment alone (GUARDIAN_AUTH__SECTION__KEY).
+    /// The configuration file (TOML); without it, the environment alone (`GUARDIAN_AUTH__SECTION__KEY`).
     #[arg(long, short, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// What to do.

@@ -12,7 +12,7 @@ use crate::config::Config;
 /// # Errors
 /// What kept it from starting, or from stopping in time.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let logs = logs::init(&config.log, Box::new(std::io::stdout()))?;
+    let logs = logs::init(config.log, Box::new(std::io::stdout()))?;
     let app = App::start(config, Outside::of_this_machine()).await?;
     tracing::info!(grpc = %app.grpc_address(), ops = %app.ops_address(), "serving");
     stop_signal().await?;

@@ -107,7 +107,7 @@ pub enum SessionEnd {
     AccountChanged,
 }
 
-/// The classes of refresh-token reuse (after the session model of SuperTokens).
+/// The classes of refresh-token reuse (after the session model of `SuperTokens`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reuse {
     /// The token just before the current one, later than the grace period: a late retry or a thief.

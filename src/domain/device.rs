@@ -7,7 +7,7 @@ use super::organization::OrganizationId;
 use super::time::Timestamp;
 
 /// A device stays known for 180 days after its last login with a password.
-pub const DEVICE_TOKEN_LIFETIME: Duration = Duration::from_secs(180 * 24 * 3600);
+pub const DEVICE_TOKEN_LIFETIME: Duration = Duration::from_hours(180 * 24);
 
 /// A keyed digest of organization and login name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

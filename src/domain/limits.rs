@@ -44,13 +44,13 @@ impl Default for LimitPolicy {
     /// Reasons: `docs/decisions/` on limits; B01, B02, B05, B09 of the bar are measured against these.
     fn default() -> Self {
         const SECOND: Duration = Duration::from_secs(1);
-        const MINUTE: Duration = Duration::from_secs(60);
+        const MINUTE: Duration = Duration::from_mins(1);
         Self {
             organization: Quota::new(600, SECOND),
             network: Quota::new(60, Duration::from_secs(10)),
             account: Quota::new(10, MINUTE),
-            account_long: Quota::new(30, Duration::from_secs(15 * 60)),
-            account_network: Quota::new(5, Duration::from_secs(2 * 60)),
+            account_long: Quota::new(30, Duration::from_mins(15)),
+            account_network: Quota::new(5, Duration::from_mins(2)),
             device: Quota::new(10, MINUTE),
         }
     }

@@ -78,11 +78,10 @@ pub struct SessionPolicy {
 
 impl Default for SessionPolicy {
     fn default() -> Self {
-        const HOUR: u64 = 3600;
         Self {
-            idle: Duration::from_secs(HOUR),
-            absolute_password: Duration::from_secs(12 * HOUR),
-            absolute_eid: Duration::from_secs(12 * HOUR),
+            idle: Duration::from_hours(1),
+            absolute_password: Duration::from_hours(12),
+            absolute_eid: Duration::from_hours(12),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::organization::{OrganizationId, Portal, SessionPolicy};
 use super::time::Timestamp;
 
 /// Access tokens live 5 minutes: a portal that verifies offline sees a revocation after that at the latest.
-pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(5 * 60);
+pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_mins(5);
 
 /// A replaced refresh token is answered with its one successor for 30 s: lost answers and parallel tabs are no theft.
 pub const REFRESH_GRACE: Duration = Duration::from_secs(30);

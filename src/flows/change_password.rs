@@ -6,6 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::domain::audit::{Cause, Fact};
 use crate::domain::id::SessionId;
+use crate::domain::identifier::LoginName;
 use crate::domain::limits::{Lane, change_reservation};
 use crate::domain::login_password::{Account, AccountState};
 use crate::domain::organization::{Organization, OrganizationId};
@@ -233,7 +234,7 @@ impl ChangePasswordFlow {
             return Err(Error::Refused(vec![PasswordRefusal::SameAsCurrent]));
         }
         let names = self.store.login_names(&owner.account.guardian, owner.account.portal).await?;
-        let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        let names: Vec<&str> = names.iter().map(LoginName::as_str).collect();
         owner.organization.password.accept(new_password, &self.blocklist, &names).map_err(Error::Refused)
     }
 

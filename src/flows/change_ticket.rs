@@ -9,7 +9,7 @@ use crate::domain::secret::Secret;
 use crate::ports::entropy::{Entropy, random_bytes};
 
 /// 10 minutes: long enough to think of a new password, short enough to be worthless when found.
-pub const TICKET_LIFETIME: Duration = Duration::from_secs(10 * 60);
+pub const TICKET_LIFETIME: Duration = Duration::from_mins(10);
 
 /// Marks change tokens.
 const PREFIX: &str = "gct_";

@@ -13,10 +13,10 @@ use crate::ports::store::{SealedSigningKey, SigningKeyStore};
 
 /// A new key is published this long before it signs: longer than replicas take to load it (10 s) and than portals
 /// keep the JWKS (5 min).
-pub const PUBLISH_AHEAD: Duration = Duration::from_secs(15 * 60);
+pub const PUBLISH_AHEAD: Duration = Duration::from_mins(15);
 
 /// Clocks of portals may be this far off.
-const LEEWAY: Duration = Duration::from_secs(60);
+const LEEWAY: Duration = Duration::from_mins(1);
 
 /// Makes and loads signing keys.
 pub struct SigningKeyFlow {

@@ -29,11 +29,11 @@ const FEED_PAGE: u32 = 5000;
 const FEED_RETENTION: Duration = Duration::from_secs(2 * ACCESS_TOKEN_LIFETIME.as_secs());
 
 /// Sessions stay visible to support for 30 days after their end.
-const SESSION_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+const SESSION_RETENTION: Duration = Duration::from_hours(30 * 24);
 
 const KEYS_INTERVAL: Duration = Duration::from_secs(10);
 const PARAMETERS_INTERVAL: Duration = Duration::from_secs(5);
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);
+const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 
 /// What upkeep needs.
 pub struct Upkeep {
