@@ -12,6 +12,7 @@ mod limiter;
 mod logging;
 mod login_password;
 mod ops;
+mod outage;
 mod password_rules;
 mod support;
 mod transport;
