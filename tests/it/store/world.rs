@@ -35,6 +35,7 @@ use crate::support::postgres::TestDatabase;
 enum Home {
     Directory(TempDir),
     Database(TestDatabase),
+    Server(String),
 }
 
 /// A store with its metrics.
@@ -54,6 +55,11 @@ impl World {
         Self::migrated(Home::Database(TestDatabase::create().await)).await
     }
 
+    /// In the database that a server has from the beginning.
+    pub async fn on_server(url: &str) -> Self {
+        Self::migrated(Home::Server(url.to_owned())).await
+    }
+
     async fn migrated(home: Home) -> Self {
         let world = Self::unmigrated(home).await;
         world.store.migrate().await.expect("the migrations apply");
@@ -71,7 +77,7 @@ impl World {
     pub async fn empty(&self) -> Self {
         let home = match &self.home {
             Home::Directory(_) => Home::Directory(tempfile::tempdir().expect("a temporary directory")),
-            Home::Database(_) => Home::Database(TestDatabase::create().await),
+            Home::Database(_) | Home::Server(_) => Home::Database(TestDatabase::create().await),
         };
         Self::unmigrated(home).await
     }
@@ -81,10 +87,16 @@ impl World {
         SqlStore::connect(&self.home.config(), &self.metrics).await.expect("the store opens")
     }
 
+    /// The address of the database itself.
+    pub fn url(&self) -> String {
+        self.home.url()
+    }
+
+    /// Where its migrations are.
     pub const fn folder(&self) -> &'static str {
         match self.home {
             Home::Directory(_) => "sqlite",
-            Home::Database(_) => "postgres",
+            Home::Database(_) | Home::Server(_) => "postgres",
         }
     }
 
@@ -179,7 +191,9 @@ impl Home {
     fn config(&self) -> StoreConfig {
         match self {
             Self::Directory(directory) => StoreConfig::Sqlite { path: directory.path().join("store?.db") },
-            Self::Database(database) => StoreConfig::Postgres { url: Secret::new(database.url()), pool_size: 10 },
+            Self::Database(_) | Self::Server(_) => {
+                StoreConfig::Postgres { url: Secret::new(self.url()), pool_size: 10 }
+            }
         }
     }
 
@@ -187,6 +201,7 @@ impl Home {
         match self {
             Self::Directory(directory) => format!("sqlite:{}/store%3F.db", directory.path().display()),
             Self::Database(database) => database.url(),
+            Self::Server(url) => url.clone(),
         }
     }
 }
