@@ -13,6 +13,7 @@ mod logging;
 mod login_password;
 mod ops;
 mod password_rules;
+mod store;
 mod support;
 mod transport;
 mod wire;

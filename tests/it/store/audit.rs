@@ -19,7 +19,8 @@ async fn events_are_written_as_they_are(world: World) {
          AND consecutive_failures IS NULL AND password_closed = 0"
     );
     assert_eq!(world.number(&found).await, 1);
-    let plain = "SELECT count(*) FROM audit_event WHERE portal IS NULL AND cause IS NULL AND reference_code IS NULL";
+    let plain =
+        "SELECT count(*) FROM audit_event WHERE portal IS NULL AND cause IS NULL AND reference_code IS NULL";
     assert_eq!(world.number(plain).await, 1);
 }
 

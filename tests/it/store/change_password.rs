@@ -7,8 +7,8 @@ use guardian_auth::domain::login_password::Account;
 use guardian_auth::domain::organization::Portal;
 use guardian_auth::domain::session::Session;
 use guardian_auth::ports::store::{
-    ChangePasswordStore, ChangeTicket, LoginPasswordStore, NewCredential, OpenOutcome, SessionStore, SetPassword,
-    SetPasswordOutcome,
+    ChangePasswordStore, ChangeTicket, LoginPasswordStore, NewCredential, OpenOutcome, SessionStore,
+    SetPassword, SetPasswordOutcome,
 };
 
 use super::on_every_database;
@@ -57,7 +57,10 @@ async fn a_session_changes_the_password_and_is_the_only_one_to_live_on(world: Wo
     assert_eq!(now.credential_epoch, account.credential_epoch + 1);
     assert_eq!(now.password.expect("a password").hash, hash(2));
     let kept = found(&world, &kept).await;
-    assert_eq!((kept.credential_epoch, kept.account_epoch, kept.ended), (now.credential_epoch, now.credential_epoch, None));
+    assert_eq!(
+        (kept.credential_epoch, kept.account_epoch, kept.ended),
+        (now.credential_epoch, now.credential_epoch, None)
+    );
     let other = found(&world, &other).await;
     assert_eq!(other.ended, Some((at(105), SessionEnd::PasswordChanged)));
     let feed = world.store.revocations_after(0, 10).await.expect("the feed");
@@ -85,7 +88,10 @@ async fn a_ticket_changes_the_password_once(world: World) {
         assert!(world.store.ticket_holder(&digest, at(106)).await.expect("an answer").is_none());
         let mut again = change(&now, SetPassword::Ticket(digest));
         again.replaces = hash(2);
-        assert_eq!(world.store.set_password(&again).await.expect("an answer"), SetPasswordOutcome::ChangedMeanwhile);
+        assert_eq!(
+            world.store.set_password(&again).await.expect("an answer"),
+            SetPasswordOutcome::ChangedMeanwhile
+        );
     }
 }
 
@@ -100,7 +106,11 @@ async fn a_change_opens_closed_lanes_and_clears_counters_and_the_expiry(world: W
     world.change("UPDATE credential SET expires_ms = 1").await;
     world.store.set_password(&change(&account, SetPassword::Session(session.id))).await.expect("an answer");
     let password = world.account("10042").await.password.expect("a password");
-    assert!(!password.closed_to_unknown_devices && !password.closed_to_known_devices && password.expires.is_none());
+    assert!(
+        !password.closed_to_unknown_devices
+            && !password.closed_to_known_devices
+            && password.expires.is_none()
+    );
     assert_eq!(world.fail(&account, Lane::UnknownDevice).await.consecutive, 1);
     assert_eq!(world.fail(&account, known_device()).await.consecutive, 1);
 }
@@ -109,7 +119,10 @@ async fn a_change_opens_closed_lanes_and_clears_counters_and_the_expiry(world: W
 async fn refused(world: &World, new: NewCredential) {
     let epochs = "SELECT max(credential_epoch) FROM guardian";
     let before = world.number(epochs).await;
-    assert_eq!(world.store.set_password(&new).await.expect("an answer"), SetPasswordOutcome::ChangedMeanwhile);
+    assert_eq!(
+        world.store.set_password(&new).await.expect("an answer"),
+        SetPasswordOutcome::ChangedMeanwhile
+    );
     assert_eq!(world.number(epochs).await, before);
     assert_eq!(world.account("10042").await.password.expect("a password").hash, hash(1));
     assert_eq!(world.number("SELECT count(*) FROM audit_event WHERE kind = 'password_changed'").await, 0);
@@ -120,11 +133,19 @@ async fn a_change_by_what_was_read_too_long_ago_changes_nothing(world: World) {
     let account = world.guardian("10042").await;
     let session = world.log_in(&account).await;
     let by_session = || SetPassword::Session(session.id.clone());
-    refused(&world, NewCredential { credential_epoch: account.credential_epoch + 1, ..change(&account, by_session()) }).await;
+    refused(
+        &world,
+        NewCredential { credential_epoch: account.credential_epoch + 1, ..change(&account, by_session()) },
+    )
+    .await;
     refused(&world, NewCredential { replaces: hash(3), ..change(&account, by_session()) }).await;
     refused(&world, NewCredential { at: session.idle_expires, ..change(&account, by_session()) }).await;
     refused(&world, NewCredential { portal: Portal::Childminder, ..change(&account, by_session()) }).await;
-    refused(&world, NewCredential { guardian: GuardianId::new(at(1), random()), ..change(&account, by_session()) }).await;
+    refused(
+        &world,
+        NewCredential { guardian: GuardianId::new(at(1), random()), ..change(&account, by_session()) },
+    )
+    .await;
     refused(&world, change(&account, SetPassword::Ticket([9; 32]))).await;
 }
 
@@ -152,7 +173,8 @@ async fn a_locked_account_does_not_change_its_password(world: World) {
 
 async fn an_account_is_found_with_and_without_a_password(world: World) {
     let account = world.guardian("10042").await;
-    let find = async |guardian: &GuardianId, portal| world.store.account(guardian, portal).await.expect("an answer");
+    let find =
+        async |guardian: &GuardianId, portal| world.store.account(guardian, portal).await.expect("an answer");
     let here = find(&account.guardian, Portal::Parent).await.expect("an account");
     assert_eq!(here.password.expect("a password").hash, hash(1));
     let there = find(&account.guardian, Portal::Childminder).await.expect("an account");

@@ -8,7 +8,8 @@ use guardian_auth::ports::store::{DirectoryStore, PreparedRow};
 
 use super::on_every_database;
 use super::world::{
-    Delivered, World, at, child, child_relation, guardian, key, national_id, organization, removal_event, school,
+    Delivered, World, at, child, child_relation, guardian, key, national_id, organization, removal_event,
+    school,
 };
 
 /// The codes of an outcome's findings.
@@ -34,7 +35,9 @@ async fn the_same_file_again_changes_nothing(world: World) {
     assert_eq!(world.import(rows()).await, [UNCHANGED, UNCHANGED, UNCHANGED]);
     let again = world.account("10042").await;
     assert_eq!((again.guardian, again.credential_epoch), (account.guardian, account.credential_epoch));
-    for table in ["guardian", "guardian_login", "guardian_identifier", "child_link", "credential", "child", "school"] {
+    for table in
+        ["guardian", "guardian_login", "guardian_identifier", "child_link", "credential", "child", "school"]
+    {
         assert_eq!(world.number(&format!("SELECT count(*) FROM {table}")).await, 1, "{table}");
     }
 }
@@ -67,7 +70,8 @@ async fn what_the_source_changed_is_changed(world: World) {
 async fn a_row_that_names_an_unknown_row_is_rejected_alone(world: World) {
     let mut orphan = guardian("10043");
     orphan.relations = vec![child_relation("nobody", true)];
-    let rows = vec![school("s"), child("c", "s"), child("d", "nowhere"), orphan.into(), guardian("10042").into()];
+    let rows =
+        vec![school("s"), child("c", "s"), child("d", "nowhere"), orphan.into(), guardian("10042").into()];
     let outcomes = world.import(rows).await;
     assert_eq!((&outcomes[0], &outcomes[1], &outcomes[4]), (&CREATED, &CREATED, &CREATED));
     assert!(matches!(outcomes[2], RowOutcome::Rejected(_)) && codes(&outcomes[2]) == ["unknown_school"]);
@@ -90,7 +94,8 @@ async fn a_rejected_row_leaves_what_was_known_of_the_guardian(world: World) {
 async fn a_key_that_stands_twice_in_a_batch_is_taken_once(world: World) {
     let mut second = guardian("10042");
     second.family_name = "Lind".to_owned();
-    let outcomes = world.import(vec![school("s"), child("c", "s"), guardian("10042").into(), second.into()]).await;
+    let outcomes =
+        world.import(vec![school("s"), child("c", "s"), guardian("10042").into(), second.into()]).await;
     assert_eq!(codes(&outcomes[3]), ["repeated_key"]);
     assert_eq!(world.number("SELECT count(*) FROM guardian WHERE family_name = 'Ek'").await, 1);
 }
@@ -101,13 +106,15 @@ async fn one_key_of_three_kinds_is_three_rows(world: World) {
     record.relations = vec![child_relation("1", true)];
     let rows = vec![school("1"), child("1", "1"), record.into()];
     assert_eq!(world.import(rows).await, [CREATED, CREATED, CREATED]);
-    let known = world.store.known_rows(&organization("sunnanvik"), &[key("1"), key("2")]).await.expect("known rows");
+    let known =
+        world.store.known_rows(&organization("sunnanvik"), &[key("1"), key("2")]).await.expect("known rows");
     assert_eq!((known.schools.len(), known.children.len(), known.guardians.len()), (1, 1, 1));
 }
 
 async fn keys_are_known_in_their_organization_only(world: World) {
     world.import(rows()).await;
-    let known = world.store.known_rows(&organization("nordanvik"), &[key("s"), key("c"), key("g10042")]).await;
+    let known =
+        world.store.known_rows(&organization("nordanvik"), &[key("s"), key("c"), key("g10042")]).await;
     let known = known.expect("known rows");
     assert!(known.schools.is_empty() && known.children.is_empty() && known.guardians.is_empty());
     // A child of one organization is unknown in the other.
@@ -128,7 +135,8 @@ async fn a_key_that_became_known_meanwhile_is_a_conflict_and_nothing_is_written(
 async fn an_id_of_another_organization_is_a_conflict_and_changes_nothing(world: World) {
     world.import(rows()).await;
     let prepared = world.prepare(&organization("sunnanvik"), rows()).await;
-    let conflict = world.store.import_rows(&organization("nordanvik"), &prepared, at(50), &removal_event()).await;
+    let conflict =
+        world.store.import_rows(&organization("nordanvik"), &prepared, at(50), &removal_event()).await;
     assert!(matches!(conflict, Err(PortError::Conflict(_))), "{conflict:?}");
     assert_eq!(world.number("SELECT count(*) FROM guardian WHERE organization = 'sunnanvik'").await, 1);
     assert_eq!(world.number("SELECT count(*) FROM guardian WHERE organization = 'nordanvik'").await, 0);
@@ -153,7 +161,10 @@ async fn a_number_that_was_corrected_keeps_its_history(world: World) {
     assert_eq!(world.import(vec![corrected.clone()]).await, [UPDATED]);
     assert_eq!(world.import(vec![corrected]).await, [UNCHANGED]);
     assert_eq!(world.number("SELECT count(*) FROM guardian_identifier WHERE retired_ms IS NULL").await, 1);
-    assert_eq!(world.number("SELECT count(*) FROM guardian_identifier WHERE retired_ms IS NOT NULL").await, 1);
+    assert_eq!(
+        world.number("SELECT count(*) FROM guardian_identifier WHERE retired_ms IS NOT NULL").await,
+        1
+    );
     // The old number is free for whose it is, in the same batch or later.
     let owner = Delivered::Guardian(guardian("10043"), Some(national_id(1)));
     assert_eq!(world.import(vec![owner]).await, [CREATED]);
@@ -164,7 +175,8 @@ async fn a_number_that_was_corrected_keeps_its_history(world: World) {
 async fn relations_are_those_of_the_last_delivery(world: World) {
     let mut record = guardian("10042");
     record.password = None;
-    record.relations = vec![child_relation("c", false), child_relation("d", true), child_relation("d", false)];
+    record.relations =
+        vec![child_relation("c", false), child_relation("d", true), child_relation("d", false)];
     let links = |condition: &str| format!("SELECT count(*) FROM child_link WHERE confirmed_by {condition}");
     world.import(vec![school("s"), child("c", "s"), child("d", "s"), record.clone().into()]).await;
     assert_eq!(world.number(&links("IS NULL")).await, 1);
@@ -211,7 +223,8 @@ async fn a_batch_of_a_thousand_rows_is_written_and_read_back(world: World) {
 
 async fn an_empty_batch_is_no_fault(world: World) {
     let nothing: &[PreparedRow] = &[];
-    let outcomes = world.store.import_rows(&organization("sunnanvik"), nothing, at(50), &removal_event()).await;
+    let outcomes =
+        world.store.import_rows(&organization("sunnanvik"), nothing, at(50), &removal_event()).await;
     assert!(outcomes.expect("an answer").is_empty());
 }
 

@@ -37,7 +37,8 @@ async fn a_second_carer_with_the_same_debtor_number_gets_the_spare_user_name_and
 }
 
 async fn both_carers_in_one_batch_are_told_apart_too(world: World) {
-    let rows = vec![school("s"), child("c", "s"), guardian("10042").into(), second_carer("CDF2345HJK").into()];
+    let rows =
+        vec![school("s"), child("c", "s"), guardian("10042").into(), second_carer("CDF2345HJK").into()];
     let outcomes = world.import(rows).await;
     assert_eq!((codes(&outcomes[2]), codes(&outcomes[3])), (vec![], vec!["login_name_taken"]));
     assert_ne!(world.account("10042").await.guardian, world.account("CDF2345HJK").await.guardian);
@@ -84,8 +85,11 @@ async fn a_name_delivered_twice_in_a_row_is_one_name(world: World) {
 async fn a_name_may_change_what_it_is(world: World) {
     world.guardian("10042").await;
     let mut record = guardian("10042");
-    record.logins =
-        vec![GuardianLogin { portal: Portal::Parent, kind: LoginNameKind::UserName, name: login_name("10042") }];
+    record.logins = vec![GuardianLogin {
+        portal: Portal::Parent,
+        kind: LoginNameKind::UserName,
+        name: login_name("10042"),
+    }];
     assert_eq!(world.import(vec![record.clone().into()]).await, [RowOutcome::Updated(vec![])]);
     assert_eq!(world.import(vec![record.into()]).await, [RowOutcome::Unchanged(vec![])]);
     assert_eq!(world.number("SELECT count(*) FROM guardian_login WHERE kind = 'user_name'").await, 1);

@@ -31,7 +31,9 @@ async fn a_contract_confirms_the_childminder_portal_only(world: World) {
     record.relations = vec![Relation::Contract { confirmed: true }];
     record.password = Some(password(Portal::Childminder, 2));
     assert_eq!(world.import(vec![record.into()]).await, [RowOutcome::Created(vec![])]);
-    assert!(world.candidates(Portal::Childminder, "10042").await.here.expect("an account").password.is_some());
+    assert!(
+        world.candidates(Portal::Childminder, "10042").await.here.expect("an account").password.is_some()
+    );
     assert!(world.candidates(Portal::Parent, "10042").await.here.expect("an account").password.is_none());
 }
 
@@ -157,7 +159,11 @@ async fn a_hash_renewed_at_login_is_not_undone_by_the_next_import(world: World) 
     world.import(rows.clone()).await;
     let account = world.account("10042").await;
     let session = world.log_in(&account).await;
-    world.store.replace_outdated_hash(&account.guardian, Portal::Parent, &foreign, &hash(1)).await.expect("an answer");
+    world
+        .store
+        .replace_outdated_hash(&account.guardian, Portal::Parent, &foreign, &hash(1))
+        .await
+        .expect("an answer");
 
     assert_eq!(world.import(rows).await[2], RowOutcome::Unchanged(vec![]));
     assert_eq!(world.account("10042").await.password.expect("a password").hash, hash(1));

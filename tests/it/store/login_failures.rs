@@ -102,15 +102,16 @@ async fn a_failure_does_the_same_work_for_an_account_and_for_nobody(world: World
             for lane in [Lane::UnknownDevice, known_device()] {
                 let before = work(&world);
                 world.candidates(Portal::Parent, "10042").await;
-                let counted = world.store.record_login_failure(&failure(guardian, lane)).await.expect("an answer");
+                let counted =
+                    world.store.record_login_failure(&failure(guardian, lane)).await.expect("an answer");
                 assert_eq!(counted.closed_now, attempt == closing && *guardian == account.guardian);
                 vectors.push(difference(&before, &work(&world)));
             }
         }
     }
     vectors.dedup();
-    let expected =
-        ["add_audit_event", "begin", "commit", "count_login_failure", "find_login_candidates"].map(|name| (name.to_owned(), 1));
+    let expected = ["add_audit_event", "begin", "commit", "count_login_failure", "find_login_candidates"]
+        .map(|name| (name.to_owned(), 1));
     assert_eq!(vectors, [BTreeMap::from(expected)]);
 }
 

@@ -90,18 +90,23 @@ async fn staff_is_nobodys_sibling(world: World) {
 async fn organizations_do_not_see_each_other(world: World) {
     world.guardian("10042").await;
     let other = organization("nordanvik");
-    let found = world.store.login_candidates(&other, Portal::Parent, &login_name("10042")).await.expect("an answer");
+    let found =
+        world.store.login_candidates(&other, Portal::Parent, &login_name("10042")).await.expect("an answer");
     assert!(found.here.is_none() && found.sibling.is_none());
 
     // The same keys and names are free there.
     world.import_into(&other, vec![school("s"), child("c", "s"), guardian("10042").into()]).await;
-    let there = world.store.login_candidates(&other, Portal::Parent, &login_name("10042")).await.expect("an answer");
+    let there =
+        world.store.login_candidates(&other, Portal::Parent, &login_name("10042")).await.expect("an answer");
     assert_ne!(there.here.expect("an account").guardian, world.account("10042").await.guardian);
 
     // A session is not begun in another organization than the account's.
     let mut session = session_of(&world.account("10042").await);
     session.organization = other;
-    assert_eq!(world.store.open_session(&new_session(&session)).await.expect("an answer"), OpenOutcome::AccountChanged);
+    assert_eq!(
+        world.store.open_session(&new_session(&session)).await.expect("an answer"),
+        OpenOutcome::AccountChanged
+    );
 }
 
 async fn a_session_begins_and_reads_back(world: World) {
@@ -110,7 +115,10 @@ async fn a_session_begins_and_reads_back(world: World) {
     assert_eq!(world.store.session(&session.id).await.expect("an answer"), Some(session.clone()));
     let unknown = SessionId::new(at(1), random());
     assert_eq!(world.store.session(&unknown).await.expect("an answer"), None);
-    let events = format!("SELECT count(*) FROM audit_event WHERE kind = 'logged_in' AND guardian_id = '{}'", account.guardian);
+    let events = format!(
+        "SELECT count(*) FROM audit_event WHERE kind = 'logged_in' AND guardian_id = '{}'",
+        account.guardian
+    );
     assert_eq!(world.number(&events).await, 1);
 }
 
@@ -151,7 +159,10 @@ async fn a_session_by_eid_needs_no_password(world: World) {
     world.import(vec![school("s"), child("c", "s"), record.into()]).await;
     let mut session = session_of(&world.account("10042").await);
     session.method = Method::Eid;
-    assert_eq!(world.store.open_session(&new_session(&session)).await.expect("an answer"), OpenOutcome::Opened);
+    assert_eq!(
+        world.store.open_session(&new_session(&session)).await.expect("an answer"),
+        OpenOutcome::Opened
+    );
     assert_eq!(world.store.session(&session.id).await.expect("an answer"), Some(session));
 }
 
@@ -205,7 +216,11 @@ async fn login_names_are_those_of_the_portal(world: World) {
 async fn an_outdated_hash_is_replaced_only_if_it_is_still_there(world: World) {
     let account = world.guardian("10042").await;
     let replace = async |outdated, fresh| {
-        world.store.replace_outdated_hash(&account.guardian, Portal::Parent, &outdated, &fresh).await.expect("an answer");
+        world
+            .store
+            .replace_outdated_hash(&account.guardian, Portal::Parent, &outdated, &fresh)
+            .await
+            .expect("an answer");
         world.account("10042").await.password.expect("a password").hash
     };
     assert_eq!(replace(hash(1), hash(2)).await, hash(2));
@@ -229,7 +244,11 @@ async fn hash_parameters_are_listed_per_organization_as_long_as_a_hash_has_them(
     let (north, south) = ("nordanvik".to_owned(), "sunnanvik".to_owned());
     assert_eq!(listed().await, [(north.clone(), live), (south.clone(), live), (south.clone(), foreign)]);
 
-    world.store.replace_outdated_hash(&account.guardian, Portal::Parent, &hash(1), &hash_with(foreign, 4)).await.expect("ok");
+    world
+        .store
+        .replace_outdated_hash(&account.guardian, Portal::Parent, &hash(1), &hash_with(foreign, 4))
+        .await
+        .expect("ok");
     assert_eq!(listed().await, [(north, live), (south, foreign)]);
 }
 

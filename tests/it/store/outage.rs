@@ -10,7 +10,9 @@ use guardian_auth::ports::error::PortError;
 use guardian_auth::ports::store::{LoginPasswordStore, SessionStore, StoreHealth};
 use prometheus_client::registry::Registry;
 
-use super::world::{World, assert_unavailable, at, failure, login_name, new_session, organization, random, session_of};
+use super::world::{
+    World, assert_unavailable, at, failure, login_name, new_session, organization, random, session_of,
+};
 use crate::support::eventually;
 use crate::support::fault_proxy::{FaultProxy, Mode};
 use crate::support::postgres::PostgresServer;
@@ -128,7 +130,8 @@ async fn an_address_that_is_none_is_no_outage() {
 
 #[tokio::test]
 async fn errors_quote_neither_address_nor_password() {
-    let url = format!("postgres://guardian:hunter2@127.0.0.1:{}/postgres", crate::support::ports::free_port());
+    let url =
+        format!("postgres://guardian:hunter2@127.0.0.1:{}/postgres", crate::support::ports::free_port());
     let error = connect(url).await.expect_err("nobody is there").to_string();
     assert!(!error.contains("hunter2") && !error.contains("127.0.0.1"), "{error}");
 }

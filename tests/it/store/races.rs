@@ -9,8 +9,8 @@ use guardian_auth::domain::organization::Portal;
 use guardian_auth::domain::session::RefreshDigest;
 use guardian_auth::domain::time::Timestamp;
 use guardian_auth::ports::store::{
-    ChangePasswordStore, DirectoryStore, LoginPasswordStore, OpenOutcome, Rotation, RotationOutcome, SealedSigningKey,
-    SessionStore, SetPassword, SetPasswordOutcome, SigningKeyStore,
+    ChangePasswordStore, DirectoryStore, LoginPasswordStore, OpenOutcome, Rotation, RotationOutcome,
+    SealedSigningKey, SessionStore, SetPassword, SetPasswordOutcome, SigningKeyStore,
 };
 
 use super::change_password::{change, ticket};
@@ -20,7 +20,9 @@ use super::world::{
 use super::{on_every_database, world};
 
 /// Runs them all at once, on tasks of their own.
-async fn at_once<T: Send + 'static>(tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
+async fn at_once<T: Send + 'static>(
+    tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
     let tasks: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
     join_all(tasks).await.into_iter().map(|done| done.expect("no panic")).collect()
 }
@@ -47,7 +49,9 @@ async fn of_a_hundred_rotations_of_one_token_one_rotates(world: World) {
         .collect();
     assert_eq!(winners.len(), 1);
     for (_, outcome) in outcomes {
-        let (RotationOutcome::Rotated(seen) | RotationOutcome::Standing(seen)) = outcome else { panic!("unknown") };
+        let (RotationOutcome::Rotated(seen) | RotationOutcome::Standing(seen)) = outcome else {
+            panic!("unknown")
+        };
         assert_eq!((seen.current, seen.previous), (winners[0], Some(session.current)));
     }
 }
@@ -79,7 +83,11 @@ async fn a_login_and_a_change_of_password_at_once_leave_no_session_of_the_old_pa
             }
         });
         let logins: Vec<_> = logins.map(tokio::spawn).collect();
-        let changed = world.store.set_password(&change(&account, SetPassword::Ticket(digest))).await.expect("an answer");
+        let changed = world
+            .store
+            .set_password(&change(&account, SetPassword::Ticket(digest)))
+            .await
+            .expect("an answer");
         let SetPasswordOutcome::Set(ended) = changed else { panic!("not set") };
         for opened in join_all(logins).await.into_iter().filter_map(|login| login.expect("no panic")) {
             // Opened before the change, so the change saw it.
@@ -94,7 +102,8 @@ async fn of_two_changes_of_password_at_once_one_is_made(world: World) {
     let account = world.guardian("10042").await;
     let session = world.log_in(&account).await;
     let outcomes = at_once((0..10).map(|_| {
-        let (store, new) = (Arc::clone(&world.store), change(&account, SetPassword::Session(session.id.clone())));
+        let (store, new) =
+            (Arc::clone(&world.store), change(&account, SetPassword::Session(session.id.clone())));
         async move { store.set_password(&new).await.expect("an answer") }
     }))
     .await;
@@ -171,7 +180,11 @@ async fn an_import_and_logins_at_once_do_not_lock_each_other_out(world: World) {
             })
         })
         .collect();
-    world.store.import_rows(&sunnanvik, &rows, at(100), &removal_event()).await.expect("the import goes through");
+    world
+        .store
+        .import_rows(&sunnanvik, &rows, at(100), &removal_event())
+        .await
+        .expect("the import goes through");
     for login in join_all(logins).await {
         login.expect("no login failed");
     }
@@ -187,7 +200,10 @@ async fn a_sweep_beside_logins_loses_none(world: World) {
         let (store, session) = (Arc::clone(&world.store), session_of(&account));
         async move {
             if number % 5 == 0 {
-                store.sweep_sessions(Timestamp::from_millis(1), Timestamp::from_millis(1)).await.expect("an answer");
+                store
+                    .sweep_sessions(Timestamp::from_millis(1), Timestamp::from_millis(1))
+                    .await
+                    .expect("an answer");
             }
             store.open_session(&new_session(&session)).await.expect("an answer")
         }

@@ -132,7 +132,8 @@ async fn ending_all_sessions_puts_each_into_the_feed(world: World) {
     let feed = world.store.revocations_after(0, 2).await.expect("the feed");
     assert_eq!(feed.len(), 2);
     let rest = world.store.revocations_after(feed[1].position, 10).await.expect("the feed");
-    let mut heard: Vec<SessionId> = feed.iter().chain(&rest).map(|revocation| revocation.session.clone()).collect();
+    let mut heard: Vec<SessionId> =
+        feed.iter().chain(&rest).map(|revocation| revocation.session.clone()).collect();
     assert!(feed[0].position < feed[1].position && feed[1].position < rest[0].position);
     heard.sort();
     assert_eq!(heard, sessions);
@@ -146,7 +147,10 @@ async fn the_list_has_live_sessions_newest_first_in_pages(world: World) {
     for minute in 101..=105 {
         let mut session = session_of(&account);
         session.id = SessionId::new(at(minute), random());
-        assert_eq!(world.store.open_session(&new_session(&session)).await.expect("an answer"), OpenOutcome::Opened);
+        assert_eq!(
+            world.store.open_session(&new_session(&session)).await.expect("an answer"),
+            OpenOutcome::Opened
+        );
         ids.push(session.id);
     }
     // Ended, idle for too long, of an earlier epoch: not listed.

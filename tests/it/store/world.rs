@@ -6,8 +6,8 @@ use std::time::Duration;
 use guardian_auth::adapters::store::{SqlStore, StoreConfig, StoreMetrics};
 use guardian_auth::domain::audit::{Cause, Event, Fact, SessionEnd};
 use guardian_auth::domain::directory::{
-    ChildRecord, GuardianLogin, GuardianRecord, ImportedPassword, LoginNameKind, Relation, RowOutcome, SchoolRecord,
-    SourceKey,
+    ChildRecord, GuardianLogin, GuardianRecord, ImportedPassword, LoginNameKind, Relation, RowOutcome,
+    SchoolRecord, SourceKey,
 };
 use guardian_auth::domain::id::{AuditEventId, ChildId, DeviceId, GuardianId, SchoolId, SessionId};
 use guardian_auth::domain::identifier::{LeadingZeros, LoginName};
@@ -22,8 +22,8 @@ use guardian_auth::domain::session::{Method, RefreshDigest, Session};
 use guardian_auth::domain::time::Timestamp;
 use guardian_auth::ports::error::PortError;
 use guardian_auth::ports::store::{
-    DirectoryStore, EndSessions, Failure, LoginPasswordStore, NewSession, PreparedChild, PreparedGuardian, PreparedRow,
-    PreparedSchool, SealedNationalId,
+    DirectoryStore, EndSessions, Failure, LoginPasswordStore, NewSession, PreparedChild, PreparedGuardian,
+    PreparedRow, PreparedSchool, SealedNationalId,
 };
 use prometheus_client::registry::Registry;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
@@ -123,7 +123,10 @@ impl World {
 
     pub async fn import_into(&self, organization: &OrganizationId, rows: Vec<Delivered>) -> Vec<RowOutcome> {
         let rows = self.prepare(organization, rows).await;
-        self.store.import_rows(organization, &rows, at(50), &removal_event()).await.expect("the batch is written")
+        self.store
+            .import_rows(organization, &rows, at(50), &removal_event())
+            .await
+            .expect("the batch is written")
     }
 
     pub async fn prepare(&self, organization: &OrganizationId, rows: Vec<Delivered>) -> Vec<PreparedRow> {
@@ -139,7 +142,11 @@ impl World {
                 record,
             }),
             Delivered::Guardian(record, national_id) => PreparedRow::Guardian(Box::new(PreparedGuardian {
-                id: known.guardians.get(&record.key).cloned().unwrap_or_else(|| GuardianId::new(at(0), random())),
+                id: known
+                    .guardians
+                    .get(&record.key)
+                    .cloned()
+                    .unwrap_or_else(|| GuardianId::new(at(0), random())),
                 record,
                 national_id,
             })),
@@ -305,7 +312,12 @@ pub fn password(portal: Portal, seed: u8) -> ImportedPassword {
 }
 
 pub fn national_id(seed: u8) -> SealedNationalId {
-    SealedNationalId { scheme: "se.pnr", index: [seed; 32], sealed: random::<40>().to_vec(), key_id: "k1".to_owned() }
+    SealedNationalId {
+        scheme: "se.pnr",
+        index: [seed; 32],
+        sealed: random::<40>().to_vec(),
+        key_id: "k1".to_owned(),
+    }
 }
 
 pub fn known_device() -> Lane {
