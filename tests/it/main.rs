@@ -14,6 +14,7 @@ mod login_password;
 mod ops;
 mod outage;
 mod password_rules;
+mod store;
 mod support;
 mod transport;
 mod wire;
