@@ -276,6 +276,29 @@ fn a_hostile_row_cannot_make_a_report_of_its_own_size() {
     assert_eq!(report.0[0].faults.len(), 20);
 }
 
+/// The page's example has every field, so a field that is renamed here and not there fails.
+#[test]
+fn the_example_of_the_page_is_sound_and_its_table_has_every_field() {
+    let page = include_str!("../../../docs/directory-file.md");
+    let example = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let (summary, report) = checked(Region::Se, example.as_bytes());
+    assert_eq!((summary.readable, report.notes()), (3, vec![]));
+    let guardian: Value = serde_json::from_str(example.lines().last().unwrap()).unwrap();
+    let record = guardian_record(Region::Se, &guardian);
+    assert_eq!((record.logins.len(), record.relations.len()), (2, 2));
+    assert!(record.national_id.is_some() && record.password.is_some());
+    assert!(record.email.is_some() && record.mobile.is_some());
+    for row in example.lines() {
+        let row: Value = serde_json::from_str(row).unwrap();
+        for field in row.as_object().unwrap().keys() {
+            assert!(
+                page.contains(&format!("| `{field}`")) || page.contains(&format!(", `{field}` |")),
+                "{field}"
+            );
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -148,3 +148,19 @@ fn the_samples_are_what_their_generator_writes() {
     assert_eq!(super::make_directory::kommun::kommun().unwrap(), sample(KOMMUN).0);
     assert_eq!(super::make_directory::opvang::opvang().unwrap(), sample(OPVANG).0);
 }
+
+#[test]
+fn the_readme_of_the_examples_tells_every_login() {
+    let readme = include_str!("../../../examples/README.md");
+    for login in SAMPLE_LOGINS {
+        let row = format!(
+            "| {} | {} | `{}` | `{}` | {} |",
+            login.organization,
+            login.portal.as_str(),
+            login.login_name,
+            login.password,
+            login.story
+        );
+        assert!(readme.contains(&row), "{row}");
+    }
+}
