@@ -23,7 +23,7 @@ fn guardian(change: &Value) -> Value {
         "national_id": "19990807-2391",
         "child_links": [{"child": "c-1", "confirmed": true}],
     });
-    for (name, value) in change.as_object().unwrap() {
+    for (name, value) in change.as_object().expect("an object") {
         row[name] = value.clone();
     }
     row
@@ -39,10 +39,10 @@ fn notes_of(region: Region, file: &[u8]) -> Vec<String> {
 
 fn record(region: Region, row: &Value) -> Record {
     let text = row.to_string();
-    let line = DirectoryFile::new(text.as_bytes()).next_line().unwrap().unwrap();
+    let line = DirectoryFile::new(text.as_bytes()).next_line().expect("it reads").expect("a line");
     let on = jiff::civil::date(2026, 11, 21);
     let Ok(row) = line.row else { panic!("a row") };
-    directory_row::read(row, &organization("o", region), on).record.unwrap()
+    directory_row::read(row, &organization("o", region), on).record.expect("no fault")
 }
 
 fn guardian_record(region: Region, row: &Value) -> guardian_auth::domain::directory::GuardianRecord {
@@ -270,7 +270,7 @@ fn a_field_name_that_may_be_a_value_is_not_shown() {
 
 #[test]
 fn a_hostile_row_cannot_make_a_report_of_its_own_size() {
-    let fields: String = (0..5000).map(|index| format!(",\"f{}\":1", "x".repeat(index % 7))).collect();
+    let fields = ",\"x\":1,\"xx\":1".repeat(2500);
     let row = format!("{{\"type\":\"school\"{fields}}}");
     let (_, report) = checked(Region::Se, row.as_bytes());
     assert_eq!(report.0[0].faults.len(), 20);

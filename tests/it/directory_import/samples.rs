@@ -22,7 +22,7 @@ fn guardians(id: &str) -> Vec<GuardianRecord> {
     let (file, region) = sample(id);
     let organization = organization(id, region);
     let mut file = DirectoryFile::new(file.as_bytes());
-    std::iter::from_fn(|| file.next_line().unwrap())
+    std::iter::from_fn(|| file.next_line().expect("it reads"))
         .filter_map(|line| {
             directory_row::read(line.row.ok()?, &organization, jiff::civil::date(2026, 11, 21)).record
         })
