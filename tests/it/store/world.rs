@@ -147,7 +147,7 @@ impl World {
                     .get(&record.key)
                     .cloned()
                     .unwrap_or_else(|| GuardianId::new(at(0), random())),
-                record,
+                record: *record,
                 national_id,
             })),
         };
@@ -218,7 +218,7 @@ impl Home {
 pub enum Delivered {
     School(SchoolRecord),
     Child(ChildRecord),
-    Guardian(GuardianRecord, Option<SealedNationalId>),
+    Guardian(Box<GuardianRecord>, Option<SealedNationalId>),
 }
 
 impl Delivered {
@@ -233,8 +233,13 @@ impl Delivered {
 
 impl From<GuardianRecord> for Delivered {
     fn from(record: GuardianRecord) -> Self {
-        Self::Guardian(record, None)
+        Self::Guardian(Box::new(record), None)
     }
+}
+
+/// A guardian with a national id.
+pub fn numbered(record: GuardianRecord, number: SealedNationalId) -> Delivered {
+    Delivered::Guardian(Box::new(record), Some(number))
 }
 
 pub fn organization(name: &str) -> OrganizationId {
@@ -366,8 +371,8 @@ pub fn session_of(account: &Account) -> Session {
         method: Method::Password,
         authenticated: at(100),
         refreshed: at(100),
-        idle_expires: at(100).plus(Duration::from_secs(3600)),
-        absolute_expires: at(100).plus(Duration::from_secs(12 * 3600)),
+        idle_expires: at(100).plus(Duration::from_hours(1)),
+        absolute_expires: at(100).plus(Duration::from_hours(12)),
         credential_epoch: account.credential_epoch,
         account_epoch: account.credential_epoch,
         current: RefreshDigest(random()),
@@ -389,5 +394,6 @@ pub fn new_session(session: &Session) -> NewSession {
 
 #[track_caller]
 pub fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, PortError>) {
-    assert!(matches!(result, Err(PortError::Unavailable { .. })), "not an outage: {result:?}");
+    let error = result.expect_err("an outage");
+    assert!(matches!(error, PortError::Unavailable { .. }), "not an outage: {error}");
 }
