@@ -1,5 +1,6 @@
 //! An empty store of one's own, and short ways to fill it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ pub struct World {
 
 impl World {
     pub async fn on_sqlite() -> Self {
-        Self::migrated(Home::Directory(tempfile::tempdir().expect("a temporary directory"))).await
+        Self::migrated(Home::Directory(directory())).await
     }
 
     pub async fn on_postgres() -> Self {
@@ -76,7 +77,7 @@ impl World {
     /// An empty database beside this one, of the same kind, without tables.
     pub async fn empty(&self) -> Self {
         let home = match &self.home {
-            Home::Directory(_) => Home::Directory(tempfile::tempdir().expect("a temporary directory")),
+            Home::Directory(_) => Home::Directory(directory()),
             Home::Database(_) | Home::Server(_) => Home::Database(TestDatabase::create().await),
         };
         Self::unmigrated(home).await
@@ -211,6 +212,13 @@ impl Home {
             Self::Server(url) => url.clone(),
         }
     }
+}
+
+/// In memory where the system offers that: a test outlives no power cut, and need not wait for the disk.
+fn directory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a temporary directory")
 }
 
 /// A row as the source delivers it.
