@@ -8,8 +8,8 @@ use guardian_auth::ports::store::{DirectoryStore, PreparedRow};
 
 use super::on_every_database;
 use super::world::{
-    Delivered, World, at, child, child_relation, guardian, key, national_id, organization, removal_event,
-    school,
+    Delivered, World, at, child, child_relation, guardian, key, national_id, numbered, organization,
+    removal_event, school,
 };
 
 /// The codes of an outcome's findings.
@@ -26,7 +26,7 @@ const UPDATED: RowOutcome = RowOutcome::Updated(Vec::new());
 const UNCHANGED: RowOutcome = RowOutcome::Unchanged(Vec::new());
 
 fn rows() -> Vec<Delivered> {
-    vec![school("s"), child("c", "s"), Delivered::Guardian(guardian("10042"), Some(national_id(1)))]
+    vec![school("s"), child("c", "s"), numbered(guardian("10042"), national_id(1))]
 }
 
 async fn the_same_file_again_changes_nothing(world: World) {
@@ -50,13 +50,13 @@ async fn what_the_source_changed_is_changed(world: World) {
     }
     world.import(rows.clone()).await;
     if let Delivered::School(record) = &mut rows[0] {
-        record.name = "Östra skolan".to_owned();
+        record.name = "Östra skolan".into();
     }
     if let Delivered::Child(record) = &mut rows[1] {
-        record.given_name = "Alvar".to_owned();
+        record.given_name = "Alvar".into();
     }
     if let Delivered::Guardian(record, _) = &mut rows[2] {
-        record.family_name = "Lind".to_owned();
+        record.family_name = "Lind".into();
         record.email = None;
     }
     assert_eq!(world.import(rows.clone()).await, [UPDATED, UPDATED, UPDATED]);
@@ -83,7 +83,7 @@ async fn a_row_that_names_an_unknown_row_is_rejected_alone(world: World) {
 async fn a_rejected_row_leaves_what_was_known_of_the_guardian(world: World) {
     let account = world.guardian("10042").await;
     let mut orphan = guardian("10042");
-    orphan.family_name = "Lind".to_owned();
+    orphan.family_name = "Lind".into();
     orphan.relations = vec![child_relation("nobody", true)];
     assert_eq!(codes(&world.import(vec![orphan.into()]).await[0]), ["unknown_child"]);
     assert_eq!(world.number("SELECT count(*) FROM guardian WHERE family_name = 'Ek'").await, 1);
@@ -93,7 +93,7 @@ async fn a_rejected_row_leaves_what_was_known_of_the_guardian(world: World) {
 
 async fn a_key_that_stands_twice_in_a_batch_is_taken_once(world: World) {
     let mut second = guardian("10042");
-    second.family_name = "Lind".to_owned();
+    second.family_name = "Lind".into();
     let outcomes =
         world.import(vec![school("s"), child("c", "s"), guardian("10042").into(), second.into()]).await;
     assert_eq!(codes(&outcomes[3]), ["repeated_key"]);
@@ -144,7 +144,7 @@ async fn an_id_of_another_organization_is_a_conflict_and_changes_nothing(world: 
 
 async fn a_number_that_another_guardian_has_is_a_finding(world: World) {
     world.import(rows()).await;
-    let twin = Delivered::Guardian(guardian("10043"), Some(national_id(1)));
+    let twin = numbered(guardian("10043"), national_id(1));
     let outcome = world.import(vec![twin.clone()]).await;
     assert_eq!(codes(&outcome[0]), ["national_id_taken"]);
     assert!(matches!(outcome[0], RowOutcome::Created(_)));
@@ -157,7 +157,7 @@ async fn a_number_that_another_guardian_has_is_a_finding(world: World) {
 
 async fn a_number_that_was_corrected_keeps_its_history(world: World) {
     world.import(rows()).await;
-    let corrected = Delivered::Guardian(guardian("10042"), Some(national_id(2)));
+    let corrected = numbered(guardian("10042"), national_id(2));
     assert_eq!(world.import(vec![corrected.clone()]).await, [UPDATED]);
     assert_eq!(world.import(vec![corrected]).await, [UNCHANGED]);
     assert_eq!(world.number("SELECT count(*) FROM guardian_identifier WHERE retired_ms IS NULL").await, 1);
@@ -166,7 +166,7 @@ async fn a_number_that_was_corrected_keeps_its_history(world: World) {
         1
     );
     // The old number is free for whose it is, in the same batch or later.
-    let owner = Delivered::Guardian(guardian("10043"), Some(national_id(1)));
+    let owner = numbered(guardian("10043"), national_id(1));
     assert_eq!(world.import(vec![owner]).await, [CREATED]);
     assert_eq!(world.import(vec![guardian("10043").into()]).await, [UPDATED]);
     assert_eq!(world.number("SELECT count(*) FROM guardian_identifier WHERE retired_ms IS NULL").await, 1);
@@ -214,7 +214,7 @@ async fn a_batch_of_a_thousand_rows_is_written_and_read_back(world: World) {
         let mut digest = [0; 32];
         digest[..2].copy_from_slice(&number.to_be_bytes());
         let sealed = guardian_auth::ports::store::SealedNationalId { index: digest, ..national_id(0) };
-        Delivered::Guardian(guardian(&format!("2{number:04}")), Some(sealed))
+        numbered(guardian(&format!("2{number:04}")), sealed)
     }));
     assert!(world.import(rows.clone()).await.iter().all(|outcome| *outcome == CREATED));
     assert!(world.import(rows).await.iter().all(|outcome| *outcome == UNCHANGED));

@@ -21,7 +21,7 @@ fn rotation(session: &Session, presented: RefreshDigest, now: Timestamp) -> Rota
         successor: RefreshDigest(random()),
         salt: random(),
         at: now,
-        idle_expires: now.plus(Duration::from_secs(3600)),
+        idle_expires: now.plus(Duration::from_hours(1)),
     }
 }
 

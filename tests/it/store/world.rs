@@ -1,5 +1,6 @@
 //! An empty store of one's own, and short ways to fill it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ pub struct World {
 
 impl World {
     pub async fn on_sqlite() -> Self {
-        Self::migrated(Home::Directory(tempfile::tempdir().expect("a temporary directory"))).await
+        Self::migrated(Home::Directory(directory())).await
     }
 
     pub async fn on_postgres() -> Self {
@@ -76,7 +77,7 @@ impl World {
     /// An empty database beside this one, of the same kind, without tables.
     pub async fn empty(&self) -> Self {
         let home = match &self.home {
-            Home::Directory(_) => Home::Directory(tempfile::tempdir().expect("a temporary directory")),
+            Home::Directory(_) => Home::Directory(directory()),
             Home::Database(_) | Home::Server(_) => Home::Database(TestDatabase::create().await),
         };
         Self::unmigrated(home).await
@@ -147,7 +148,7 @@ impl World {
                     .get(&record.key)
                     .cloned()
                     .unwrap_or_else(|| GuardianId::new(at(0), random())),
-                record,
+                record: *record,
                 national_id,
             })),
         };
@@ -213,12 +214,19 @@ impl Home {
     }
 }
 
+/// In memory where the system offers that: a test outlives no power cut, and need not wait for the disk.
+fn directory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a temporary directory")
+}
+
 /// A row as the source delivers it.
 #[derive(Clone)]
 pub enum Delivered {
     School(SchoolRecord),
     Child(ChildRecord),
-    Guardian(GuardianRecord, Option<SealedNationalId>),
+    Guardian(Box<GuardianRecord>, Option<SealedNationalId>),
 }
 
 impl Delivered {
@@ -233,8 +241,13 @@ impl Delivered {
 
 impl From<GuardianRecord> for Delivered {
     fn from(record: GuardianRecord) -> Self {
-        Self::Guardian(record, None)
+        Self::Guardian(Box::new(record), None)
     }
+}
+
+/// A guardian with a national id.
+pub fn numbered(record: GuardianRecord, number: SealedNationalId) -> Delivered {
+    Delivered::Guardian(Box::new(record), Some(number))
 }
 
 pub fn organization(name: &str) -> OrganizationId {
@@ -366,8 +379,8 @@ pub fn session_of(account: &Account) -> Session {
         method: Method::Password,
         authenticated: at(100),
         refreshed: at(100),
-        idle_expires: at(100).plus(Duration::from_secs(3600)),
-        absolute_expires: at(100).plus(Duration::from_secs(12 * 3600)),
+        idle_expires: at(100).plus(Duration::from_hours(1)),
+        absolute_expires: at(100).plus(Duration::from_hours(12)),
         credential_epoch: account.credential_epoch,
         account_epoch: account.credential_epoch,
         current: RefreshDigest(random()),
@@ -389,5 +402,6 @@ pub fn new_session(session: &Session) -> NewSession {
 
 #[track_caller]
 pub fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, PortError>) {
-    assert!(matches!(result, Err(PortError::Unavailable { .. })), "not an outage: {result:?}");
+    let error = result.expect_err("an outage");
+    assert!(matches!(error, PortError::Unavailable { .. }), "not an outage: {error}");
 }
