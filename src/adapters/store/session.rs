@@ -67,8 +67,12 @@ const END: Statement = Statement::new(
      WHERE guardian_id = $1 AND ended_ms IS NULL AND ($4 = '' OR id = $4) AND id <> $5 RETURNING id",
 );
 
-const ADD_REVOCATION: Insert =
-    Insert { name: "add_revocation", head: "INSERT INTO revocation (session_id, at_ms)", columns: 2, tail: "" };
+const ADD_REVOCATION: Insert = Insert {
+    name: "add_revocation",
+    head: "INSERT INTO revocation (session_id, at_ms)",
+    columns: 2,
+    tail: "",
+};
 
 const LIST: Statement = Statement::new(
     "list_sessions",
@@ -145,7 +149,8 @@ pub(super) async fn end(
     let only = only.map_or("", SessionId::as_str);
     let but = but.map_or("", SessionId::as_str);
     let rows = unit.rows(&END, bind![guardian, at, reason.as_str(), only, but]).await?;
-    let sessions = rows.iter().map(|row| row.parsed("id", SessionId::parse)).collect::<Result<Vec<_>, _>>()?;
+    let sessions =
+        rows.iter().map(|row| row.parsed("id", SessionId::parse)).collect::<Result<Vec<_>, _>>()?;
     ADD_REVOCATION
         .run(unit, &sessions, |session, arguments| {
             push(arguments, session);
@@ -249,7 +254,11 @@ impl SessionStore for SqlStore {
             .collect()
     }
 
-    async fn sweep_sessions(&self, feed_before: Timestamp, sessions_before: Timestamp) -> Result<u64, PortError> {
+    async fn sweep_sessions(
+        &self,
+        feed_before: Timestamp,
+        sessions_before: Timestamp,
+    ) -> Result<u64, PortError> {
         let mut unit = self.write_batch().await?;
         let mut swept = unit.execute(&SWEEP_FEED, bind![feed_before, SWEEP_ROWS]).await?;
         swept += unit.execute(&SWEEP_TICKETS, bind![feed_before, SWEEP_ROWS]).await?;
