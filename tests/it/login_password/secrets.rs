@@ -239,8 +239,8 @@ fn b34_secrets_canary() {
         assert!(log.contains("LoginWithPassword"), "{log}");
         haul.places.push((format!("{parts:?} log"), log));
         let of_accounts = |(place, text): &&(String, String)| place.contains("guardian.email_") && text.contains(EMAIL);
-        assert!(haul.places.iter().find(of_accounts).is_some(), "the dump holds what is kept by design");
-        assert!(haul.secrets.len() >= 14, "{}", haul.secrets.len());
+        assert!(haul.places.iter().any(|place| of_accounts(&place)), "the dump holds what is kept by design");
+        assert!(haul.secrets.len() >= 13, "{}", haul.secrets.len());
         assert_eq!(leaks(&haul), Vec::<String>::new());
 
         // Positive control: it finds what is there.

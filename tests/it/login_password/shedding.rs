@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// One thread, slow hashes, and one wrong guess for each account.
 async fn slow_service(parts: Parts, queue: usize) -> Service {
-    let slow = HashParameters::new(64 * 1024, 8, 1).unwrap();
+    let slow = HashParameters::new(32 * 1024, 9, 1).unwrap();
     let change = |config: &mut Config| {
         config.hash.parameters = slow;
         config.hash.workers = 1;
