@@ -36,7 +36,11 @@ fn organization_and_portal() -> Vec<Case> {
         ("", 0, ["organization MISSING", "portal MISSING"]),
         ("XQZCANARY", 99, ["organization MALFORMED", "portal OUT_OF_RANGE"]),
         ("sample kommun", -1, ["organization MALFORMED", "portal OUT_OF_RANGE"]),
-        ("xqzcanary-xqzcanary-xqzcanary-xqzcanary-x", i32::MAX, ["organization MALFORMED", "portal OUT_OF_RANGE"]),
+        (
+            "xqzcanary-xqzcanary-xqzcanary-xqzcanary-x",
+            i32::MAX,
+            ["organization MALFORMED", "portal OUT_OF_RANGE"],
+        ),
     ];
     let mut cases = Vec::new();
     for (organization, portal, faults) in values {
@@ -50,8 +54,7 @@ fn organization_and_portal() -> Vec<Case> {
             locale: String::new(),
         };
         cases.push(case("LoginService/ListLoginMethods", &list, &faults));
-        let verify =
-            proto::VerifySessionRequest { access_token: MARK.to_owned(), organization, portal };
+        let verify = proto::VerifySessionRequest { access_token: MARK.to_owned(), organization, portal };
         cases.push(case("SessionService/VerifySession", &verify, &faults));
     }
     cases
@@ -78,12 +81,33 @@ fn logins() -> Vec<Case> {
         ),
         case(LOGIN, &login("alma", &"\u{1f511}".repeat(257), None), &["password TOO_LONG"]),
         case(LOGIN, &login("alma", &long(1025), None), &["password TOO_LONG"]),
-        case(LOGIN, &login("xqzcanary@example.se", MARK, client(MARK, "", "")), &["login_name MALFORMED", "client.ip MALFORMED"]),
+        case(
+            LOGIN,
+            &login("xqzcanary@example.se", MARK, client(MARK, "", "")),
+            &["login_name MALFORMED", "client.ip MALFORMED"],
+        ),
     ];
-    for name in ["XQZCANARY\u{0}", "XQZCANARY\u{200b}", "\u{202e}XQZCANARY", "-", " ", "XQZCANARY_", "XQZCANARY\n", "\u{ff21}"] {
+    for name in [
+        "XQZCANARY\u{0}",
+        "XQZCANARY\u{200b}",
+        "\u{202e}XQZCANARY",
+        "-",
+        " ",
+        "XQZCANARY_",
+        "XQZCANARY\n",
+        "\u{ff21}",
+    ] {
         cases.push(case(LOGIN, &login(name, MARK, None), &["login_name MALFORMED"]));
     }
-    for ip in ["192.0.2", "192.0.2.7:80", "192.0.2.07", "[2001:db8::1]", "fe80::1%XQZCANARY", "::ffff:192.0.2.256", "localhost"] {
+    for ip in [
+        "192.0.2",
+        "192.0.2.7:80",
+        "192.0.2.07",
+        "[2001:db8::1]",
+        "fe80::1%XQZCANARY",
+        "::ffff:192.0.2.256",
+        "localhost",
+    ] {
         cases.push(case(LOGIN, &login("alma", MARK, client(ip, "", "")), &["client.ip MALFORMED"]));
     }
     let list = proto::ListLoginMethodsRequest {
@@ -113,8 +137,7 @@ fn sessions() -> Vec<Case> {
             refresh_token: refresh_token.clone(),
             client: client(MARK, &long(4097), &long(1025)),
         };
-        let of_client =
-            ["client.ip MALFORMED", "client.user_agent TOO_LONG", "client.device_token TOO_LONG"];
+        let of_client = ["client.ip MALFORMED", "client.user_agent TOO_LONG", "client.device_token TOO_LONG"];
         cases.push(case(
             "SessionService/RefreshSession",
             &refresh,

@@ -81,8 +81,7 @@ async fn device_token(calls: &Calls, attempt: Attempt<'_>) -> String {
 
 /// Changes a password with a session.
 async fn change_password(calls: &Calls, access_token: &str, old: &str, new: &str) -> Result<i32, Status> {
-    let current =
-        proto::CurrentPassword { access_token: access_token.to_owned(), password: old.to_owned() };
+    let current = proto::CurrentPassword { access_token: access_token.to_owned(), password: old.to_owned() };
     let request = proto::ChangePasswordRequest {
         proof: Some(proto::change_password_request::Proof::Current(current)),
         new_password: new.to_owned(),

@@ -8,7 +8,7 @@ use tonic::Status;
 use super::{PASSWORD, address, childminder, count};
 use crate::support::eventually;
 use crate::support::service::{
-    Attempt, Calls, OPVANG, Parts, Service, guardian, hash, metadata, school_and_child,
+    Attempt, Calls, OPVANG, Parts, Service, guardian, hash, metadata, reason, school_and_child,
 };
 use crate::support::sql::Sql;
 
@@ -16,8 +16,21 @@ const SOON: Duration = Duration::from_secs(30);
 /// In every claimed name and password of this test, and nowhere in the log.
 const MARK: &str = "XQZ";
 const COLUMNS: [&str; 15] = [
-    "id", "at_ms", "organization", "portal", "kind", "cause", "guardian_id", "session_id", "reference_code", "caller",
-    "address", "user_agent", "known_device", "consecutive_failures", "password_closed",
+    "id",
+    "at_ms",
+    "organization",
+    "portal",
+    "kind",
+    "cause",
+    "guardian_id",
+    "session_id",
+    "reference_code",
+    "caller",
+    "address",
+    "user_agent",
+    "known_device",
+    "consecutive_failures",
+    "password_closed",
 ];
 
 fn at_parent<'a>(login_name: &'a str, password: &'a str) -> Attempt<'a> {
@@ -91,7 +104,8 @@ async fn every_outcome_is_an_event_with_its_true_cause_under_the_code_of_the_ans
         calls.session(at_parent(&format!("{MARK}ok"), PASSWORD)).await;
         calls.log_in(at_parent(&format!("{MARK}change"), PASSWORD)).await.unwrap();
         for kind in ["logged_in", "change_required"] {
-            let query = format!("SELECT count(*) FROM audit_event WHERE kind = '{kind}' AND guardian_id IS NOT NULL");
+            let query =
+                format!("SELECT count(*) FROM audit_event WHERE kind = '{kind}' AND guardian_id IS NOT NULL");
             assert_eq!(sql.number(&query).await, 1, "{parts:?} {kind}");
         }
         refusals_are_written_down_in_time(&calls, &mut sql, parts).await;
@@ -113,7 +127,7 @@ async fn refusals_are_written_down_in_time(calls: &Calls, sql: &mut Sql, parts: 
         let mut codes = Vec::new();
         for number in 0..30 {
             let status = calls.log_in(at_parent(&name, "wrong").from(&address(number))).await.unwrap_err();
-            if crate::support::service::reason(&status) == "RATE_LIMITED" {
+            if reason(&status) == "RATE_LIMITED" {
                 codes.push(metadata(&status, "reference_code").unwrap());
             }
         }
@@ -137,6 +151,31 @@ async fn refusals_that_wait_are_written_before_a_service_ends() {
         }
         let mut sql = Sql::open(&service).await;
         service.stop().await;
-        assert_eq!(sql.number("SELECT count(*) FROM audit_event WHERE kind = 'login_denied'").await, 40, "{parts:?}");
+        assert_eq!(
+            sql.number("SELECT count(*) FROM audit_event WHERE kind = 'login_denied'").await,
+            40,
+            "{parts:?}"
+        );
     }
+}
+
+#[tokio::test]
+async fn refusals_that_cannot_be_written_are_counted() {
+    let service = service(Parts::Embedded).await;
+    let calls = service.portal(OPVANG).await;
+    for number in 0..10 {
+        let ip = address(number);
+        calls.log_in(at_parent("nobody", "wrong").from(&ip)).await.unwrap_err();
+    }
+    let dropped = async || count(&service, "guardian_auth_refusal_events_dropped_total", "").await;
+    assert_eq!(dropped().await, 0);
+    let mut sql = Sql::open(&service).await;
+    // Nobody else can write now.
+    sql.run("BEGIN IMMEDIATE").await;
+    for _ in 0..20 {
+        let status = calls.log_in(at_parent("nobody", "wrong")).await.unwrap_err();
+        assert_eq!(reason(&status), "RATE_LIMITED", "answered all the same");
+    }
+    eventually(SOON, "what was dropped is counted", async || dropped().await == 20).await;
+    sql.run("ROLLBACK").await;
 }

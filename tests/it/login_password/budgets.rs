@@ -130,13 +130,18 @@ async fn b03_user_name_and_debtor_number_are_two_budgets_joined_by_one_failure_c
         for number in 0..80 {
             let name = if number % 2 == 0 { "alma" } else { "10 234" };
             let answer = calls.log_in(Attempt::new(name, "wrong").from(&address(number))).await.unwrap_err();
-            assert!(["INVALID_CREDENTIALS", "RATE_LIMITED"].contains(&reason(&answer).as_str()), "{answer:?}");
+            assert!(
+                ["INVALID_CREDENTIALS", "RATE_LIMITED"].contains(&reason(&answer).as_str()),
+                "{answer:?}"
+            );
         }
         let runs = count(&service, RUNS, "verify").await;
         let allowed = budget(parts, begun);
         assert!((2 * allowed.start()..=2 * allowed.end()).contains(&runs), "{parts:?}: {runs} runs");
-        let failures =
-            Sql::open(&service).await.number("SELECT CAST(SUM(failures_unknown) AS BIGINT) FROM credential").await;
+        let failures = Sql::open(&service)
+            .await
+            .number("SELECT CAST(SUM(failures_unknown) AS BIGINT) FROM credential")
+            .await;
         assert_eq!(u64::try_from(failures).unwrap(), runs, "{parts:?}");
     }
 }

@@ -111,7 +111,8 @@ impl Bench {
     }
 
     async fn work(&self, login_name: &str, password: &str) -> Work {
-        let attempt = Attempt { organization: OPVANG, portal: Portal::Parent, ..Attempt::new(login_name, password) };
+        let attempt =
+            Attempt { organization: OPVANG, portal: Portal::Parent, ..Attempt::new(login_name, password) };
         let before = counters(&self.service.metrics().await);
         let headers = [("authorization", self.token.as_str())];
         let answer = self.client.call(LOGIN, &headers, framed(&attempt.request())).await.unwrap();
@@ -131,7 +132,8 @@ impl Bench {
                 "?".repeat(code.len()).clone_into(code);
             }
         }
-        let kinds: Vec<_> = answer.details().unwrap_or_default().details.into_iter().map(|any| any.type_url).collect();
+        let kinds: Vec<_> =
+            answer.details().unwrap_or_default().details.into_iter().map(|any| any.type_url).collect();
         seen.push(format!("{infos:?} {kinds:?} {:?}", answer.violations()));
         Work { counts: between(&before, &after), answer: seen }
     }
@@ -146,9 +148,8 @@ impl Bench {
 }
 
 /// Login names after what is the matter with them; `nobody` does not exist, `elsewhere` is another organization's.
-const CLASSES: [&str; 11] = [
-    "nobody", "ok", "none", "locked", "merged", "expired", "closed", "change", "minder", "elsewhere", "old",
-];
+const CLASSES: [&str; 11] =
+    ["nobody", "ok", "none", "locked", "merged", "expired", "closed", "change", "minder", "elsewhere", "old"];
 /// Those that a right password does not help, the reason aside.
 const HOPELESS: [&str; 5] = ["locked", "merged", "expired", "closed", "elsewhere"];
 
@@ -168,7 +169,10 @@ async fn b11_work_equality_and_b14_error_equality_over_all_states_of_an_account(
         let statements: u64 =
             counts.iter().filter(|(name, _)| name.contains("sql_statements")).map(|(_, n)| n).sum();
         assert_eq!(statements, 5, "look-up, and counter and event in a transaction: {counts:?}");
-        assert_eq!(counts.iter().filter(|(name, _)| name.contains("limiter")).map(|(_, n)| n).sum::<u64>(), 1);
+        assert_eq!(
+            counts.iter().filter(|(name, _)| name.contains("limiter")).map(|(_, n)| n).sum::<u64>(),
+            1
+        );
         // Golden: who writes a portal relies on it.
         for line in ["grpc-status: 16", "grpc-message: login%20name%20or%20password%20is%20wrong"] {
             assert!(answer.iter().any(|seen| seen == line), "{answer:?}");

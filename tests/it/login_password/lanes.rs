@@ -146,11 +146,8 @@ async fn b06_tokens_of_others_and_forged_tokens_are_the_unknown_lane_with_the_sa
         let calls = service.portal(KOMMUN).await;
         let own = device_token(&calls, Attempt::new("alma", PASSWORD)).await;
         let of_other_account = device_token(&calls, Attempt::new("beata", PASSWORD)).await;
-        let attempt = Attempt {
-            organization: OPVANG,
-            portal: Portal::Childminder,
-            ..Attempt::new("alma", PASSWORD)
-        };
+        let attempt =
+            Attempt { organization: OPVANG, portal: Portal::Childminder, ..Attempt::new("alma", PASSWORD) };
         let of_other_organization = device_token(&service.portal(OPVANG).await, attempt).await;
         let mut strange = vec![
             ("of another account", of_other_account),

@@ -72,6 +72,9 @@ async fn b13_order_oracle() {
         let rows = [guardian("g-1", "alma", Some(&hash(PASSWORD).await))];
         let service = service_with(parts, without_limits, &rows).await;
         let share = share_of_known_first(&service, pairs).await;
-        assert!((share - 0.5).abs() <= tolerance, "{parts:?}: the known name is first in {share} of the pairs");
+        assert!(
+            (share - 0.5).abs() <= tolerance,
+            "{parts:?}: the known name is first in {share} of the pairs"
+        );
     }
 }

@@ -4,7 +4,9 @@ use guardian_auth::proto::Portal;
 use tonic::Code;
 
 use super::{PASSWORD, childminder, refusal, service_with};
-use crate::support::service::{Attempt, KOMMUN, OPVANG, Parts, Service, guardian, hash, metadata, reason, school_and_child};
+use crate::support::service::{
+    Attempt, KOMMUN, OPVANG, Parts, Service, guardian, hash, metadata, reason, school_and_child,
+};
 use crate::support::sql::Sql;
 
 fn at(portal: Portal, login_name: &'static str, password: &'static str) -> Attempt<'static> {
@@ -16,7 +18,10 @@ async fn a_right_password_at_the_other_guardian_portal_is_told_and_opens_and_cos
     for parts in Parts::ALL {
         let service = Service::start(parts).await;
         let hash = hash(PASSWORD).await;
-        let rows = [school_and_child(), vec![childminder("m-1", "sanne", &hash), guardian("g-1", "alma", Some(&hash))]];
+        let rows = [
+            school_and_child(),
+            vec![childminder("m-1", "sanne", &hash), guardian("g-1", "alma", Some(&hash))],
+        ];
         service.import(OPVANG, &rows.concat()).await;
         let calls = service.portal(OPVANG).await;
         let mut sql = Sql::open(&service).await;
@@ -26,7 +31,10 @@ async fn a_right_password_at_the_other_guardian_portal_is_told_and_opens_and_cos
                 [("sanne", Portal::Parent, "childminder"), ("alma", Portal::Childminder, "parent")]
             {
                 let status = calls.log_in(at(here, name, PASSWORD)).await.unwrap_err();
-                assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "WRONG_PORTAL"));
+                assert_eq!(
+                    (status.code(), reason(&status).as_str()),
+                    (Code::FailedPrecondition, "WRONG_PORTAL")
+                );
                 assert_eq!(metadata(&status, "portal").unwrap(), there);
                 assert_eq!(metadata(&status, "reference_code").unwrap().len(), 8);
             }
@@ -59,7 +67,10 @@ async fn an_account_at_the_portal_of_the_call_comes_before_its_namesake_at_the_o
     for parts in Parts::ALL {
         let service = Service::start(parts).await;
         let (here, there) = (hash(PASSWORD).await, hash("another long password").await);
-        let rows = [school_and_child(), vec![guardian("g-1", "kim", Some(&here)), childminder("m-1", "kim", &there)]];
+        let rows = [
+            school_and_child(),
+            vec![guardian("g-1", "kim", Some(&here)), childminder("m-1", "kim", &there)],
+        ];
         service.import(OPVANG, &rows.concat()).await;
         let calls = service.portal(OPVANG).await;
         calls.session(at(Portal::Parent, "kim", PASSWORD)).await;
@@ -72,7 +83,8 @@ async fn an_account_at_the_portal_of_the_call_comes_before_its_namesake_at_the_o
 #[tokio::test]
 async fn staff_is_nobodys_sibling() {
     for parts in Parts::ALL {
-        let service = service_with(parts, |_| {}, &[guardian("g-1", "rektor", Some(&hash(PASSWORD).await))]).await;
+        let service =
+            service_with(parts, |_| {}, &[guardian("g-1", "rektor", Some(&hash(PASSWORD).await))]).await;
         let mut sql = Sql::open(&service).await;
         // Staff get their login by invitation: no import makes one.
         assert_eq!(sql.run("UPDATE guardian_login SET portal = 'staff'").await, 1);

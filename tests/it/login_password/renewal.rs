@@ -40,7 +40,8 @@ async fn a_password_that_must_be_changed_opens_no_session_but_the_change() {
         calls.session(Attempt::new("alma", NEW_PASSWORD)).await;
         let known = Attempt::new("alma", NEW_PASSWORD).with_device(&answer.device_token);
         calls.session(known).await;
-        let known = sql.number("SELECT count(*) FROM audit_event WHERE kind = 'logged_in' AND known_device = 1");
+        let known =
+            sql.number("SELECT count(*) FROM audit_event WHERE kind = 'logged_in' AND known_device = 1");
         assert_eq!(known.await, 1, "{parts:?}: the device token was given with the change");
     }
 }
@@ -71,8 +72,9 @@ async fn a_change_of_password_is_never_overwritten_by_a_hash_made_anew() {
     let live = HashParameters::new(8 * 1024, 2, 1).unwrap();
     let outdated = hash_with(HashParameters::new(128, 1, 1).unwrap(), PASSWORD).await;
     for parts in Parts::ALL {
-        let rows: Vec<_> =
-            (0..8).map(|number| guardian(&format!("g-{number}"), &format!("U{number}"), Some(&outdated))).collect();
+        let rows: Vec<_> = (0..8)
+            .map(|number| guardian(&format!("g-{number}"), &format!("U{number}"), Some(&outdated)))
+            .collect();
         let service = service_with(parts, |config| config.hash.parameters = live, &rows).await;
         let calls = service.portal(KOMMUN).await;
         for number in 0..8 {

@@ -15,8 +15,9 @@ const STEPS: usize = 60;
 #[tokio::test]
 async fn b09_school_nat_600_logins_with_8_percent_typos_from_one_address_in_10_minutes() {
     let hash = hash(PASSWORD).await;
-    let rows: Vec<_> =
-        (0..GUARDIANS).map(|number| guardian(&format!("g-{number}"), &format!("U{number}"), Some(&hash))).collect();
+    let rows: Vec<_> = (0..GUARDIANS)
+        .map(|number| guardian(&format!("g-{number}"), &format!("U{number}"), Some(&hash)))
+        .collect();
     let service = service_with(Parts::Embedded, |_| {}, &rows).await;
     let calls = service.portal(KOMMUN).await;
     // All typos in the first fifth of the time, then none: the bucket has the least room then.
@@ -27,7 +28,8 @@ async fn b09_school_nat_600_logins_with_8_percent_typos_from_one_address_in_10_m
         for number in typists.by_ref().take(early) {
             let calls = calls.clone();
             attempts.spawn(async move {
-                let typo = calls.log_in(Attempt::new(&format!("u{number}"), "lingon-cykel-fyrtorn-vantr")).await;
+                let typo =
+                    calls.log_in(Attempt::new(&format!("u{number}"), "lingon-cykel-fyrtorn-vantr")).await;
                 assert_eq!(reason(&typo.unwrap_err()), "INVALID_CREDENTIALS");
                 calls.session(Attempt::new(&format!("u{number}"), PASSWORD)).await;
             });

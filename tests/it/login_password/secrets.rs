@@ -52,7 +52,10 @@ struct Haul {
 }
 
 async fn start(parts: Parts) -> Service {
-    let mut rows = vec![guardian("g-1", NAME, Some(&hash(OLD).await)), guardian("g-2", NAME_OF_CHANGE, Some(&hash(SHORT).await))];
+    let mut rows = vec![
+        guardian("g-1", NAME, Some(&hash(OLD).await)),
+        guardian("g-2", NAME_OF_CHANGE, Some(&hash(SHORT).await)),
+    ];
     rows[0]["email"] = json!(EMAIL);
     rows[0]["national_id"] = json!(NATIONAL_ID);
     rows[1]["password"]["must_change"] = json!(true);
@@ -203,7 +206,17 @@ fn hex(text: &str) -> String {
 /// The places that hold a secret, but for those where it is kept by design.
 fn leaks(haul: &Haul) -> Vec<String> {
     let planted = [
-        OLD, NEW, SHORT, GUESS, UNKNOWN_NAME, EMAIL, NATIONAL_ID, ALL_PARTS_OF_NUMBER, BENT_TOKEN, NAME, NAME_OF_CHANGE,
+        OLD,
+        NEW,
+        SHORT,
+        GUESS,
+        UNKNOWN_NAME,
+        EMAIL,
+        NATIONAL_ID,
+        ALL_PARTS_OF_NUMBER,
+        BENT_TOKEN,
+        NAME,
+        NAME_OF_CHANGE,
     ];
     let secrets = haul.secrets.iter().map(String::as_str).chain(planted);
     let mut leaks = Vec::new();
@@ -238,7 +251,8 @@ fn b34_secrets_canary() {
         assert!(log.lines().count() >= 30, "the log was kept: {log}");
         assert!(log.contains("LoginWithPassword"), "{log}");
         haul.places.push((format!("{parts:?} log"), log));
-        let of_accounts = |(place, text): &&(String, String)| place.contains("guardian.email_") && text.contains(EMAIL);
+        let of_accounts =
+            |(place, text): &&(String, String)| place.contains("guardian.email_") && text.contains(EMAIL);
         assert!(haul.places.iter().any(|place| of_accounts(&place)), "the dump holds what is kept by design");
         assert!(haul.secrets.len() >= 13, "{}", haul.secrets.len());
         assert_eq!(leaks(&haul), Vec::<String>::new());

@@ -11,7 +11,9 @@ use tonic_types::StatusExt as _;
 
 use super::{PASSWORD, RUNS, count, limits, refusal, service_with};
 use crate::support::eventually;
-use crate::support::service::{Attempt, Calls, KOMMUN, Parts, Service, guardian, hash_with, metadata, reason};
+use crate::support::service::{
+    Attempt, Calls, KOMMUN, Parts, Service, guardian, hash_with, metadata, reason,
+};
 use crate::support::sql::Sql;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -31,14 +33,18 @@ async fn slow_service(parts: Parts, queue: usize) -> Service {
     service_with(parts, change, &rows).await
 }
 
-fn patiently(attempt: Attempt<'_>, patience: Duration) -> Request<guardian_auth::proto::LoginWithPasswordRequest> {
+fn patiently(
+    attempt: Attempt<'_>,
+    patience: Duration,
+) -> Request<guardian_auth::proto::LoginWithPasswordRequest> {
     let mut request = Request::new(attempt.request());
     request.set_timeout(patience);
     request
 }
 
 async fn running(service: &Service) {
-    eventually(SOON, "a hash runs", async || count(service, "guardian_auth_hash_running", "").await == 1).await;
+    eventually(SOON, "a hash runs", async || count(service, "guardian_auth_hash_running", "").await == 1)
+        .await;
 }
 
 fn in_background(attempts: &mut JoinSet<String>, calls: &Calls, name: &str) {
