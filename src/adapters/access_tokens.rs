@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -27,6 +28,9 @@ const MAX_TOKEN_BYTES: usize = 2048;
 /// Verified tokens that are kept: 20,000 × about 400 bytes stay under 8 MiB.
 const CACHE_CAPACITY: usize = 20_000;
 
+/// A full cache is searched for expired tokens this often at most; tokens live 300 times as long.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 struct LoadedKey {
     kid: String,
     signing: EncodingKey,
@@ -47,7 +51,32 @@ pub struct JwtKeyring {
     issuer: String,
     validation: Validation,
     keys: RwLock<Arc<Vec<LoadedKey>>>,
-    verified: RwLock<HashMap<[u8; 32], Arc<Claims>>>,
+    verified: RwLock<Verified>,
+}
+
+/// Tokens that were verified, by the digest of their text.
+struct Verified {
+    claims: HashMap<[u8; 32], Arc<Claims>>,
+    capacity: usize,
+    swept: Timestamp,
+}
+
+impl Verified {
+    fn new(capacity: usize) -> Self {
+        Self { claims: HashMap::new(), capacity, swept: Timestamp::from_millis(0) }
+    }
+
+    /// Keeps a token if there is room, or room can be made: by forgetting those that have expired, a whole pass, so not
+    /// for each token of a busy second.
+    fn keep(&mut self, key: [u8; 32], claims: &Arc<Claims>, now: Timestamp) {
+        if self.claims.len() >= self.capacity && now >= self.swept.plus(SWEEP_EVERY) {
+            self.claims.retain(|_, claims| now < claims.expires);
+            self.swept = now;
+        }
+        if self.claims.len() < self.capacity {
+            self.claims.insert(key, Arc::clone(claims));
+        }
+    }
 }
 
 impl JwtKeyring {
@@ -59,20 +88,13 @@ impl JwtKeyring {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
-        Self { issuer, validation, keys: RwLock::default(), verified: RwLock::default() }
+        let verified = RwLock::new(Verified::new(CACHE_CAPACITY));
+        Self { issuer, validation, keys: RwLock::default(), verified }
     }
 
     /// The ids of the loaded keys, oldest first.
     pub fn key_ids(&self) -> Vec<String> {
         self.current().iter().map(|key| key.kid.clone()).collect()
-    }
-
-    /// Forgets verified tokens that have expired.
-    pub fn forget_expired(&self, now: Timestamp) {
-        self.verified
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, claims| now < claims.expires);
     }
 
     fn current(&self) -> Arc<Vec<LoadedKey>> {
@@ -170,7 +192,8 @@ impl AccessTokens for JwtKeyring {
         }
         let mut key = [0_u8; 32];
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        let known = self.verified.read().unwrap_or_else(PoisonError::into_inner).get(&key).map(Arc::clone);
+        let known =
+            self.verified.read().unwrap_or_else(PoisonError::into_inner).claims.get(&key).map(Arc::clone);
         if let Some(claims) = known {
             return (now < claims.expires).then_some(claims);
         }
@@ -178,10 +201,7 @@ impl AccessTokens for JwtKeyring {
         if claims.expires <= now {
             return None;
         }
-        let mut verified = self.verified.write().unwrap_or_else(PoisonError::into_inner);
-        if verified.len() < CACHE_CAPACITY {
-            verified.insert(key, Arc::clone(&claims));
-        }
+        self.verified.write().unwrap_or_else(PoisonError::into_inner).keep(key, &claims, now);
         Some(claims)
     }
 
@@ -221,7 +241,7 @@ impl KeyRing for JwtKeyring {
         let changed = before.len() != loaded.len() || before.iter().ne(loaded.iter().map(|key| &key.kid));
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
         if changed {
-            self.verified.write().unwrap_or_else(PoisonError::into_inner).clear();
+            self.verified.write().unwrap_or_else(PoisonError::into_inner).claims.clear();
         }
     }
 }
@@ -270,6 +290,21 @@ mod tests {
             assert_eq!(*ring.verify(&token, Timestamp::from_millis(1_299_999)).unwrap(), claims(1_000_000));
             assert!(ring.verify(&token, Timestamp::from_millis(1_300_000)).is_none());
         }
+    }
+
+    #[test]
+    fn a_full_cache_forgets_expired_tokens_for_live_ones() {
+        let mut verified = Verified::new(2);
+        let at = Timestamp::from_millis;
+        let held = |verified: &Verified, key: u8| verified.claims.contains_key(&[key; 32]);
+        for (key, issued) in [(1, 1_000_000), (2, 1_100_000)] {
+            verified.keep([key; 32], &Arc::new(claims(issued)), at(issued));
+        }
+        // Full, and both live for 300 s.
+        verified.keep([3; 32], &Arc::new(claims(1_200_000)), at(1_200_000));
+        assert!(held(&verified, 1) && held(&verified, 2) && !held(&verified, 3));
+        verified.keep([3; 32], &Arc::new(claims(1_200_000)), at(1_300_000));
+        assert!(!held(&verified, 1) && held(&verified, 2) && held(&verified, 3));
     }
 
     #[test]
