@@ -18,7 +18,8 @@ use super::process::Process;
 
 /// The bare server as a process. It ends with the value.
 pub struct BareServer {
-    _process: Process,
+    /// Its process.
+    pub process: Process,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -33,7 +34,7 @@ impl BareServer {
         let mut line = String::new();
         BufReader::new(process.output().context("no pipe")?).read_line(&mut line)?;
         let address = line.trim().parse().with_context(|| process.log_tail())?;
-        Ok(Self { _process: process, address })
+        Ok(Self { process, address })
     }
 }
 

@@ -14,7 +14,7 @@ use super::clients::Portal;
 use super::figures::Results;
 use super::guardians;
 use super::service::{Backends, Installation};
-use super::windows::{Timing, alternate, closed_loop, number};
+use super::windows::{Spent, Timing, alternate, closed_loop, number};
 
 /// Logins at a time: four for each hashing thread of two cores, so that a thread never waits for the next one.
 pub const IN_FLIGHT: usize = 8;
@@ -43,13 +43,17 @@ async fn measure(
     let service = installation.start().await?;
     let portal = service.portal(1).await?;
     let (turn, mut bench) = (Arc::new(AtomicUsize::new(0)), HashBench::new());
+    let (mut of_login, mut of_hash) = (Spent::default(), Spent::default());
     let pairs = alternate(
         timing,
-        async |window| logins(window, &portal, &turn, timing.few).await,
-        async |window| bench.run(window).await,
+        async |window| {
+            of_login.on(window, &service.process, logins(window, &portal, &turn, timing.few)).await
+        },
+        async |window| of_hash.on(window, &service.process, bench.run(window)).await,
     )
     .await?;
-    results.put(key, pairs.ratio(), pairs.note("/s"));
+    let costs = format!("a login {}, a hash {}", of_login.note(), of_hash.note());
+    results.put(key, pairs.ratio(), format!("{}; {costs}", pairs.note("/s")));
     Ok(())
 }
 

@@ -56,6 +56,11 @@ impl Process {
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
 
+    /// The processor time that it has used.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        cpu_of(&self.child.id().to_string())
+    }
+
     /// A figure of memory from `/proc`, in MiB: `VmRSS` now, `VmHWM` at most so far.
     pub fn memory_mib(&self, name: &str) -> anyhow::Result<f64> {
         let path = format!("/proc/{}/status", self.child.id());
@@ -83,6 +88,24 @@ impl Drop for Process {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// The processor time that this process has used.
+pub fn own_cpu() -> anyhow::Result<Duration> {
+    cpu_of("self")
+}
+
+fn cpu_of(process: &str) -> anyhow::Result<Duration> {
+    /// Linux counts in hundredths of a second, whatever its own clock.
+    const TICK: Duration = Duration::from_millis(10);
+    let path = format!("/proc/{process}/stat");
+    let stat = std::fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
+    // "pid (any name) state …", user and system time as 14th and 15th.
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u32>().ok());
+    let (user, system) = ticks(11).zip(ticks(12)).with_context(|| format!("{path} has no times"))?;
+    Ok(TICK * (user + system))
 }
 
 /// A loopback port on which nothing listens.

@@ -11,7 +11,7 @@ use super::clients::Portal;
 use super::figures::Results;
 use super::login::{IN_FLIGHT, seeded};
 use super::service::Backends;
-use super::windows::{Timing, alternate, closed_loop};
+use super::windows::{Spent, Timing, alternate, closed_loop};
 
 /// Connections of the portal, to either server.
 const CONNECTIONS: usize = 4;
@@ -53,13 +53,15 @@ async fn measure(
         })
         .await
     };
+    let (mut of_ours, mut of_bare) = (Spent::default(), Spent::default());
     let pairs = alternate(
         timing,
-        async |window| verify(window, &portal).await,
-        async |window| verify(window, &other).await,
+        async |window| of_ours.on(window, &service.process, verify(window, &portal)).await,
+        async |window| of_bare.on(window, &bare.process, verify(window, &other)).await,
     )
     .await?;
-    results.put(key, pairs.ratio(), pairs.note("/s"));
+    let costs = format!("a call {}, a bare one {}", of_ours.note(), of_bare.note());
+    results.put(key, pairs.ratio(), format!("{}; {costs}", pairs.note("/s")));
     Ok(())
 }
 

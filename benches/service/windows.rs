@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use super::process::{Process, own_cpu};
+
 /// How long to measure, and on how much.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -89,6 +91,37 @@ pub async fn alternate(
         pairs.b.push(b(timing.window).await?);
     }
     Ok(pairs)
+}
+
+/// Processor time spent on calls, by a server and by us: steadier than time on a busy machine.
+#[derive(Debug, Default)]
+pub struct Spent {
+    server: Duration,
+    client: Duration,
+    calls: f64,
+}
+
+impl Spent {
+    /// Measures a window, which gives calls per second.
+    pub async fn on(
+        &mut self,
+        window: Duration,
+        server: &Process,
+        work: impl Future<Output = anyhow::Result<f64>>,
+    ) -> anyhow::Result<f64> {
+        let (of_server, of_client) = (server.cpu()?, own_cpu()?);
+        let per_s = work.await?;
+        self.server += server.cpu()?.saturating_sub(of_server);
+        self.client += own_cpu()?.saturating_sub(of_client);
+        self.calls += per_s * window.as_secs_f64();
+        Ok(per_s)
+    }
+
+    /// What a call costs, for people.
+    pub fn note(&self) -> String {
+        let micros = |spent: Duration| spent.as_secs_f64() * 1e6 / self.calls;
+        format!("{:.0} + {:.0} µs CPU of server and client", micros(self.server), micros(self.client))
+    }
 }
 
 /// A closed loop: `in_flight` calls at a time for a window; calls per second. `turn` goes on from window to window, and

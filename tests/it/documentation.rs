@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use guardian_auth::config::Config;
 use guardian_auth::proto::DESCRIPTOR_SET;
 use prost_reflect::DescriptorPool;
 
@@ -168,6 +169,33 @@ fn every_command_is_written_about_and_no_other() {
     for rest in readme.split("--config FILE ").skip(1) {
         let command = rest.split_whitespace().next().unwrap();
         assert!(commands.contains(&command), "the README shows `{command}`, which is no command");
+    }
+}
+
+/// The configuration that the README calls a whole one is without faults.
+#[test]
+fn the_configuration_of_the_readme_is_whole() {
+    let readme = read(&root().join("README.md"));
+    let mut text = readme.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0.to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("tls.crt", "a certificate"),
+        ("tls.key", "a key"),
+        ("postgres-url", "postgres://guardian@localhost/guardian?sslmode=verify-full\n"),
+        ("redis-url", "rediss://guardian@localhost:6379/0\n"),
+        ("master-key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"),
+    ] {
+        let path = directory.path().join(name);
+        fs::write(&path, content).unwrap();
+        let quoted = format!("\"{name}\"");
+        assert!(text.contains(&quoted), "the README does not name {name}");
+        text = text.replace(&quoted, &format!("\"{}\"", path.display()));
+    }
+    let file = directory.path().join("guardian-auth.toml");
+    fs::write(&file, text).unwrap();
+    if let Err(faults) = Config::load(Some(&file), std::iter::empty()) {
+        let faults: Vec<String> = faults.as_slice().iter().map(ToString::to_string).collect();
+        panic!("{}", faults.join("\n"));
     }
 }
 
