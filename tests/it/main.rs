@@ -15,6 +15,7 @@ mod login_password;
 mod metrics_documented;
 mod ops;
 mod outage;
+mod overload;
 mod password_rules;
 mod store;
 mod support;
