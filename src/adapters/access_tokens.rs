@@ -42,12 +42,20 @@ impl LoadedKey {
     }
 }
 
+/// A token that was verified before.
+#[derive(Clone)]
+struct Verified {
+    claims: Arc<Claims>,
+    /// The end of the token or of its key, whichever comes first.
+    until: Timestamp,
+}
+
 /// The keys of this issuer, replaced as a whole whenever the store has others.
 pub struct JwtKeyring {
     issuer: String,
     validation: Validation,
     keys: RwLock<Arc<Vec<LoadedKey>>>,
-    verified: RwLock<HashMap<[u8; 32], Arc<Claims>>>,
+    verified: RwLock<HashMap<[u8; 32], Verified>>,
 }
 
 impl JwtKeyring {
@@ -67,19 +75,11 @@ impl JwtKeyring {
         self.current().iter().map(|key| key.kid.clone()).collect()
     }
 
-    /// Forgets verified tokens that have expired.
-    pub fn forget_expired(&self, now: Timestamp) {
-        self.verified
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, claims| now < claims.expires);
-    }
-
     fn current(&self) -> Arc<Vec<LoadedKey>> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn verify_anew(&self, token: &str) -> Option<Claims> {
+    fn verify_anew(&self, token: &str, now: Timestamp) -> Option<Verified> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         if header.alg != Algorithm::EdDSA
             || header.typ.as_deref() != Some(TOKEN_TYPE)
@@ -94,7 +94,10 @@ impl JwtKeyring {
         if wire.iss != self.issuer {
             return None;
         }
-        wire.into_claims()
+        let claims = Arc::new(wire.into_claims()?);
+        // The store stops giving a key whose time is over; a store that is away must not lengthen it.
+        let until = key.published_until.map_or(claims.expires, |end| end.min(claims.expires));
+        (now < until).then_some(Verified { claims, until })
     }
 }
 
@@ -170,19 +173,16 @@ impl AccessTokens for JwtKeyring {
         }
         let mut key = [0_u8; 32];
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        let known = self.verified.read().unwrap_or_else(PoisonError::into_inner).get(&key).map(Arc::clone);
-        if let Some(claims) = known {
-            return (now < claims.expires).then_some(claims);
+        let known = self.verified.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(Verified { claims, until }) = known {
+            return (now < until).then_some(claims);
         }
-        let claims = Arc::new(self.verify_anew(token)?);
-        if claims.expires <= now {
-            return None;
-        }
+        let anew = self.verify_anew(token, now)?;
         let mut verified = self.verified.write().unwrap_or_else(PoisonError::into_inner);
         if verified.len() < CACHE_CAPACITY {
-            verified.insert(key, Arc::clone(&claims));
+            verified.insert(key, anew.clone());
         }
-        Some(claims)
+        Some(anew.claims)
     }
 
     fn published(&self, now: Timestamp) -> PublishedKeys {
@@ -223,6 +223,13 @@ impl KeyRing for JwtKeyring {
         if changed {
             self.verified.write().unwrap_or_else(PoisonError::into_inner).clear();
         }
+    }
+
+    fn forget_expired(&self, now: Timestamp) {
+        self.verified
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, verified| now < verified.until);
     }
 }
 
