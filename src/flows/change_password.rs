@@ -272,7 +272,7 @@ impl ChangePasswordFlow {
                 for session in &ended.sessions {
                     self.revocations.note(session, now);
                 }
-                Ok(ended.sessions.len())
+                Ok(ended.live)
             }
             SetPasswordOutcome::ChangedMeanwhile if by_ticket => {
                 Err(Error::TicketInvalid(new_reference(self.entropy.as_ref())))
