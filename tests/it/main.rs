@@ -1,6 +1,7 @@
 //! One test binary; file names equal story names.
 
 mod callers;
+mod change_password;
 mod client_address;
 mod configuration;
 mod directory_import;
@@ -13,6 +14,8 @@ mod logging;
 mod login_password;
 mod ops;
 mod password_rules;
+mod session;
+mod signing_keys;
 mod support;
 mod transport;
 mod wire;
