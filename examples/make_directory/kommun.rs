@@ -115,7 +115,8 @@ fn swedish_login(guardian: &mut Guardian, index: usize) -> anyhow::Result<()> {
         13 => (guardian.email, guardian.mobile) = (None, None),
         14 => guardian.email = Some("ebba.strand@example.se;".into()),
         15 => {
-            guardian.national_id = guardian.national_id.as_ref().map(|number| number.replace('-', "\u{2013}"))
+            guardian.national_id =
+                guardian.national_id.as_ref().map(|number| number.replace('-', "\u{2013}"));
         }
         16 => guardian.child_links[1].confirmed = false,
         17 => guardian.national_id = Some("199908072390".into()),
@@ -163,7 +164,7 @@ fn swedish_mess(guardian: &mut Guardian, index: usize) -> anyhow::Result<()> {
         // Hashes that are not taken over: another algorithm, and one that asks for 4 GiB.
         48 => {
             guardian.password =
-                Some(foreign_password("$2b$12$invented.invented.invented.invented.invented.invented"))
+                Some(foreign_password("$2b$12$invented.invented.invented.invented.invented.invented"));
         }
         49 => {
             let hash =

@@ -58,7 +58,7 @@ fn dutch(index: usize) -> Guardian {
         user_names: Vec::new(),
         national_id: Some(bsn(index)),
         email: None,
-        mobile: (index % 4 == 0).then(|| format!("+46 70 174 06 {:02}", 50 + index)),
+        mobile: index.is_multiple_of(4).then(|| format!("+46 70 174 06 {:02}", 50 + index)),
         child_links: Vec::new(),
         contract: childminder.then_some(Contract { confirmed: true }),
         password: None,
@@ -82,7 +82,7 @@ fn dutch_mess(guardian: &mut Guardian, index: usize) {
         // The debtor number of the guardian before.
         5 => {
             (guardian.given_name, guardian.family_name, guardian.debtor_numbers) =
-                ("Femke".into(), "Bos".into(), debtor("parent", "20001"))
+                ("Femke".into(), "Bos".into(), debtor("parent", "20001"));
         }
         7 => guardian.national_id = Some(format!("{}.{}.{}", &number[..4], &number[4..6], &number[6..])),
         8 => guardian.locale = Some("en"),

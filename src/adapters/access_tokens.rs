@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -27,6 +28,9 @@ const MAX_TOKEN_BYTES: usize = 2048;
 /// Verified tokens that are kept: 20,000 × about 400 bytes stay under 8 MiB.
 const CACHE_CAPACITY: usize = 20_000;
 
+/// A full cache is searched for expired tokens this often at most; tokens live 300 times as long.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 struct LoadedKey {
     kid: String,
     signing: EncodingKey,
@@ -42,20 +46,45 @@ impl LoadedKey {
     }
 }
 
-/// A token that was verified before.
-#[derive(Clone)]
-struct Verified {
-    claims: Arc<Claims>,
-    /// The end of the token or of its key, whichever comes first.
-    until: Timestamp,
-}
-
 /// The keys of this issuer, replaced as a whole whenever the store has others.
 pub struct JwtKeyring {
     issuer: String,
     validation: Validation,
     keys: RwLock<Arc<Vec<LoadedKey>>>,
-    verified: RwLock<HashMap<[u8; 32], Verified>>,
+    verified: RwLock<Verified>,
+}
+
+/// A token that was verified.
+#[derive(Clone)]
+struct Remembered {
+    claims: Arc<Claims>,
+    /// The end of the token or of its key, whichever comes first.
+    until: Timestamp,
+}
+
+/// Tokens that were verified, by the digest of their text.
+struct Verified {
+    tokens: HashMap<[u8; 32], Remembered>,
+    capacity: usize,
+    swept: Timestamp,
+}
+
+impl Verified {
+    fn new(capacity: usize) -> Self {
+        Self { tokens: HashMap::new(), capacity, swept: Timestamp::from_millis(0) }
+    }
+
+    /// Keeps a token if there is room, or room can be made: by forgetting those that have expired, a whole pass, so not
+    /// for each token of a busy second.
+    fn keep(&mut self, key: [u8; 32], token: Remembered, now: Timestamp) {
+        if self.tokens.len() >= self.capacity && now >= self.swept.plus(SWEEP_EVERY) {
+            self.tokens.retain(|_, token| now < token.until);
+            self.swept = now;
+        }
+        if self.tokens.len() < self.capacity {
+            self.tokens.insert(key, token);
+        }
+    }
 }
 
 impl JwtKeyring {
@@ -67,7 +96,8 @@ impl JwtKeyring {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
-        Self { issuer, validation, keys: RwLock::default(), verified: RwLock::default() }
+        let verified = RwLock::new(Verified::new(CACHE_CAPACITY));
+        Self { issuer, validation, keys: RwLock::default(), verified }
     }
 
     /// The ids of the loaded keys, oldest first.
@@ -79,7 +109,7 @@ impl JwtKeyring {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn verify_anew(&self, token: &str, now: Timestamp) -> Option<Verified> {
+    fn verify_anew(&self, token: &str, now: Timestamp) -> Option<Remembered> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         if header.alg != Algorithm::EdDSA
             || header.typ.as_deref() != Some(TOKEN_TYPE)
@@ -97,7 +127,7 @@ impl JwtKeyring {
         let claims = Arc::new(wire.into_claims()?);
         // The store stops giving a key whose time is over; a store that is away must not lengthen it.
         let until = key.published_until.map_or(claims.expires, |end| end.min(claims.expires));
-        (now < until).then_some(Verified { claims, until })
+        (now < until).then_some(Remembered { claims, until })
     }
 }
 
@@ -173,16 +203,14 @@ impl AccessTokens for JwtKeyring {
         }
         let mut key = [0_u8; 32];
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        let known = self.verified.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(Verified { claims, until }) = known {
+        let known = self.verified.read().unwrap_or_else(PoisonError::into_inner).tokens.get(&key).cloned();
+        if let Some(Remembered { claims, until }) = known {
             return (now < until).then_some(claims);
         }
-        let anew = self.verify_anew(token, now)?;
-        let mut verified = self.verified.write().unwrap_or_else(PoisonError::into_inner);
-        if verified.len() < CACHE_CAPACITY {
-            verified.insert(key, anew.clone());
-        }
-        Some(anew.claims)
+        let token = self.verify_anew(token, now)?;
+        let claims = Arc::clone(&token.claims);
+        self.verified.write().unwrap_or_else(PoisonError::into_inner).keep(key, token, now);
+        Some(claims)
     }
 
     fn published(&self, now: Timestamp) -> PublishedKeys {
@@ -221,15 +249,8 @@ impl KeyRing for JwtKeyring {
         let changed = before.len() != loaded.len() || before.iter().ne(loaded.iter().map(|key| &key.kid));
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
         if changed {
-            self.verified.write().unwrap_or_else(PoisonError::into_inner).clear();
+            self.verified.write().unwrap_or_else(PoisonError::into_inner).tokens.clear();
         }
-    }
-
-    fn forget_expired(&self, now: Timestamp) {
-        self.verified
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, verified| now < verified.until);
     }
 }
 
@@ -277,6 +298,25 @@ mod tests {
             assert_eq!(*ring.verify(&token, Timestamp::from_millis(1_299_999)).unwrap(), claims(1_000_000));
             assert!(ring.verify(&token, Timestamp::from_millis(1_300_000)).is_none());
         }
+    }
+
+    #[test]
+    fn a_full_cache_forgets_expired_tokens_for_live_ones() {
+        let mut verified = Verified::new(2);
+        let at = Timestamp::from_millis;
+        let held = |verified: &Verified, key: u8| verified.tokens.contains_key(&[key; 32]);
+        let remembered = |issued| {
+            let claims = Arc::new(claims(issued));
+            Remembered { until: claims.expires, claims }
+        };
+        for (key, issued) in [(1, 1_000_000), (2, 1_100_000)] {
+            verified.keep([key; 32], remembered(issued), at(issued));
+        }
+        // Full, and both live for 300 s.
+        verified.keep([3; 32], remembered(1_200_000), at(1_200_000));
+        assert!(held(&verified, 1) && held(&verified, 2) && !held(&verified, 3));
+        verified.keep([3; 32], remembered(1_200_000), at(1_300_000));
+        assert!(!held(&verified, 1) && held(&verified, 2) && held(&verified, 3));
     }
 
     #[test]

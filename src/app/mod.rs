@@ -24,16 +24,17 @@ use crate::adapters::revocations::RecentRevocations;
 use crate::adapters::store::{SqlStore, StoreMetrics};
 use crate::adapters::system::{SystemClock, SystemEntropy};
 use crate::config::Config;
+use crate::domain::audit::Reuse;
 use crate::domain::password::Blocklist;
 use crate::flows::change_password::ChangePasswordFlow;
 use crate::flows::devices::Devices;
 use crate::flows::gate::Gate;
 use crate::flows::login_password::LoginFlow;
 use crate::flows::organizations::Organizations;
-use crate::flows::refusal_log::{RefusalWriter, refusal_log};
-use crate::flows::session::SessionFlow;
+use crate::flows::refusal_log::{RefusalLog, RefusalWriter, refusal_log};
+use crate::flows::session::{ReuseCounts, SessionFlow};
 use crate::flows::session_tokens::TokenMint;
-use crate::flows::upkeep::{FeedCursor, Upkeep};
+use crate::flows::upkeep::{FeedCursor, FeedRead, Upkeep};
 use crate::grpc::caller::CallerDirectory;
 use crate::grpc::client_address::TrustedProxies;
 use crate::grpc::deadline::Deadlines;
@@ -49,6 +50,9 @@ use crate::ports::entropy::Entropy;
 use crate::proto::login_service_server::LoginServiceServer;
 use crate::proto::password_service_server::PasswordServiceServer;
 use crate::proto::session_service_server::SessionServiceServer;
+use crate::telemetry::watched::{
+    FEED_AGE, REFUSALS_DROPPED, REUSE_RECENT_PREVIOUS, REUSE_STALE_LINEAGE, watch_counter, watch_gauge,
+};
 use crate::telemetry::{ConnectionMetrics, RpcMetrics};
 
 /// What the service takes from outside of itself; tests give their own.
@@ -93,6 +97,7 @@ struct Flows {
     change_password: Arc<ChangePasswordFlow>,
     upkeep: Upkeep,
     refusals: RefusalWriter,
+    refusal_log: RefusalLog,
     ring: Arc<JwtKeyring>,
     organizations: Arc<Organizations>,
 }
@@ -124,6 +129,7 @@ impl App {
         let gate = Gate::new(limiter, Arc::clone(&hasher) as _);
         let flows = flows(&config, &outside, &store, &vault, &gate, &hasher, &attempts);
 
+        watch(&mut registry, &flows);
         let mut cursor = FeedCursor::default();
         flows.upkeep.prime(&mut cursor).await.context("reading keys and revocations from the store")?;
         background.spawn(flows.upkeep.run(cursor, stop.clone()));
@@ -193,6 +199,23 @@ impl App {
         self.hasher.shutdown().await;
         self.store.close().await;
     }
+}
+
+/// Metrics whose values live in the flows.
+fn watch(registry: &mut Registry, flows: &Flows) {
+    let dropped = flows.refusal_log.clone();
+    let help = "Events of refused calls that were dropped instead of written to the audit log";
+    watch_counter(registry, REFUSALS_DROPPED, help, move || dropped.dropped());
+    for (name, reuse) in
+        [(REUSE_RECENT_PREVIOUS, Reuse::RecentPrevious), (REUSE_STALE_LINEAGE, Reuse::StaleLineage)]
+    {
+        let counts = flows.session.reuse.clone();
+        let help = "Sessions ended because a replaced refresh token came back";
+        watch_counter(registry, name, help, move || counts.of(reuse));
+    }
+    let feed = flows.upkeep.feed_read.clone();
+    let help = "Seconds since this replica read the feed of ended sessions";
+    watch_gauge(registry, FEED_AGE, help, move || feed.age().as_secs_f64());
 }
 
 fn joined(port: &str, result: Result<(), tokio::task::JoinError>) {
@@ -266,6 +289,7 @@ fn flows(
         vault: Arc::clone(vault) as _,
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
+        reuse: ReuseCounts::default(),
     });
     let change_password = ChangePasswordFlow {
         gate: gate.clone(),
@@ -276,7 +300,7 @@ fn flows(
         store: Arc::clone(&shared_store) as _,
         vault: Arc::clone(vault) as _,
         revocations: Arc::clone(&revocations) as _,
-        refusals,
+        refusals: refusals.clone(),
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
         tasks: attempts.clone(),
@@ -288,6 +312,7 @@ fn flows(
         organizations: Arc::clone(&organizations),
         keys: Arc::new(keys),
         clock: Arc::clone(clock),
+        feed_read: FeedRead::default(),
     };
     Flows {
         login: Arc::new(login),
@@ -295,6 +320,7 @@ fn flows(
         change_password: Arc::new(change_password),
         upkeep,
         refusals: writer,
+        refusal_log: refusals,
         ring,
         organizations,
     }

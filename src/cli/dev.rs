@@ -109,12 +109,12 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
     );
     println!("\nSample logins:");
     println!(
-        "  {:<18} {:<12} {:<12} {:<34} what it shows",
+        "  {:<18} {:<12} {:<14} {:<34} the guardian …",
         "organization", "portal", "login name", "password"
     );
     for login in SAMPLE_LOGINS {
         println!(
-            "  {:<18} {:<12} {:<12} {:<34} {}",
+            "  {:<18} {:<12} {:<14} {:<34} {}",
             login.organization,
             login.portal.as_str(),
             login.login_name,
@@ -122,7 +122,9 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
             login.story
         );
     }
-    println!("\nTokens of the calling systems (made now):");
+    println!(
+        "\nTokens of the calling systems (made now). Logins go through the token of the organization's `portal`;\n`admin` may do the same without stating a guardian's address, `sync` and `operator` read the public keys so far:"
+    );
     let mut names: Vec<&String> = tokens.keys().collect();
     names.sort();
     for name in names {
@@ -132,7 +134,7 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
     let Some(token) = tokens.get(&format!("{}-portal", login.organization)) else { return };
     let token = token.expose();
     let portal = format!("PORTAL_{}", login.portal.as_str().to_uppercase());
-    println!("\nCalls to paste into another terminal:");
+    println!("\nCalls to paste into another terminal; README.md has one for every story:");
     println!("\n  # The whole story with the example client: log in, verify, refresh, end.");
     println!(
         "  cargo run --example login -- {token} {} {} {} {} http://{grpc}",
@@ -149,6 +151,7 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
         "  grpcurl -plaintext -H 'authorization: Bearer {token}' \\\n    -d '{{\"organization\":\"{}\",\"portal\":\"{portal}\",\"login_name\":\"{}\",\"password\":\"{}\",\"client\":{{\"ip\":\"192.0.2.7\"}}}}' \\\n    {grpc} guardian.auth.v1.LoginService/LoginWithPassword",
         login.organization, login.login_name, login.password
     );
+    println!("\n  # ACCESS_TOKEN is `accessToken` of that answer. It is valid for 5 minutes.");
     println!(
         "  grpcurl -plaintext -H 'authorization: Bearer {token}' \\\n    -d '{{\"access_token\":\"ACCESS_TOKEN\",\"organization\":\"{}\",\"portal\":\"{portal}\"}}' \\\n    {grpc} guardian.auth.v1.SessionService/VerifySession",
         login.organization
@@ -156,5 +159,5 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
     println!("\n  # Without any tool but curl:");
     println!("  curl -s http://{grpc}/.well-known/jwks.json");
     println!("  curl -s http://{ops}/metrics | grep guardian_auth_");
-    println!("\nLogs follow on standard error.");
+    println!("\nLogs follow on standard error, a JSON object a line. Ctrl-C stops the service.");
 }

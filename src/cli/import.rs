@@ -140,7 +140,11 @@ impl Report<'_> {
         for (severity, note) in notes(row) {
             let Note { field, code, message } = note;
             let path = if field == "row" { row.kind.to_owned() } else { format!("{}.{field}", row.kind) };
-            let word = if severity == "fault" { "rejected" } else { "taken, but" };
+            let word = match row.fate {
+                RowFate::Rejected => "rejected",
+                RowFate::Readable => "can be taken, but",
+                RowFate::Created | RowFate::Updated | RowFate::Unchanged => "taken, but",
+            };
             writeln!(self.out, "line {}: {path}: {word}: {message}", row.line)?;
             if let Some(file) = &mut self.file {
                 let line = json!({

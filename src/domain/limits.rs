@@ -76,6 +76,8 @@ pub enum Scope {
     Device(LoginName, DeviceId),
     /// Failures of a guardian who holds a session or a change ticket: changing a password has a budget of its own.
     Guardian(GuardianId),
+    /// The same over a longer span.
+    GuardianLong(GuardianId),
 }
 
 /// One bucket of a reservation.
@@ -144,7 +146,8 @@ pub fn change_reservation(
 ) -> Reservation {
     let charges = vec![
         network_charge(policy, network, caller),
-        Charge { scope: Scope::Guardian(guardian.clone()), quota: policy.device },
+        Charge { scope: Scope::Guardian(guardian.clone()), quota: policy.account },
+        Charge { scope: Scope::GuardianLong(guardian.clone()), quota: policy.account_long },
     ];
     Reservation { organization: organization.clone(), charges }
 }

@@ -343,7 +343,7 @@ fn next_row(
             code: "too_many_parameter_sets",
             message: format!(
                 "The organization has hashes of {MOST_FOREIGN_SETS} other costs already, and each slows every login. \
-                 The guardian was taken without a password."
+                 The guardian is taken without a password."
             )
             .into(),
         });

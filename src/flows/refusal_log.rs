@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::audit::Event;
@@ -14,6 +16,9 @@ const QUEUE: usize = 2048;
 
 /// Events in one transaction.
 const BATCH: usize = 256;
+
+/// Between two transactions: logins write too, and a flood of refusals must not take their turns.
+const PACE: Duration = Duration::from_millis(100);
 
 /// Takes events without waiting.
 #[derive(Clone)]
@@ -54,6 +59,8 @@ impl RefusalWriter {
     /// Writes until `stop`, then what is still queued.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut pace = interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -64,6 +71,10 @@ impl RefusalWriter {
                     }
                     self.write(&mut batch).await;
                 }
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = pace.tick() => {}
             }
         }
         self.receiver.close();

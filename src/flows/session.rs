@@ -1,6 +1,7 @@
 //! The life of a session: verify, refresh, list, end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -54,6 +55,21 @@ pub enum EndProof<'a> {
     Refresh(&'a str),
 }
 
+/// Reuse of refresh tokens by class, for metrics.
+#[derive(Clone, Default)]
+pub struct ReuseCounts(Arc<[AtomicU64; 2]>);
+
+impl ReuseCounts {
+    /// How often so far.
+    pub fn of(&self, reuse: Reuse) -> u64 {
+        self.0[reuse as usize].load(Ordering::Relaxed)
+    }
+
+    fn count(&self, reuse: Reuse) {
+        self.0[reuse as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// What the session flows need.
 pub struct SessionFlow {
     /// The organizations as configured.
@@ -72,6 +88,8 @@ pub struct SessionFlow {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Reuse seen.
+    pub reuse: ReuseCounts,
 }
 
 impl SessionFlow {
@@ -319,6 +337,7 @@ impl SessionFlow {
         client: &ClientContext,
         now: Timestamp,
     ) -> Result<SessionTokens, Error> {
+        self.reuse.count(reuse);
         let mut event = self.event(caller, session, Fact::RefreshReused(reuse), now);
         event.address = client.address;
         event.user_agent.clone_from(&client.user_agent);

@@ -49,9 +49,7 @@ impl SigningKeyFlow {
     /// # Errors
     /// [`PortError`]; [`PortError::Corrupt`] if no configured master key opens a key that is in use.
     pub async fn load(&self) -> Result<(), PortError> {
-        let now = self.clock.now();
-        self.ring.forget_expired(now);
-        let sealed = self.store.signing_keys(now).await?;
+        let sealed = self.store.signing_keys(self.clock.now()).await?;
         let keys: Result<Vec<SigningKey>, PortError> =
             sealed.into_iter().map(|key| self.opened(key)).collect();
         self.ring.load(keys?);

@@ -1,7 +1,7 @@
 //! What goes on beside the calls: revocations come in, keys and parameters are read again, old rows go.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -47,6 +47,29 @@ pub struct Upkeep {
     pub keys: Arc<SigningKeyFlow>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// When the feed was read last, for metrics.
+    pub feed_read: FeedRead,
+}
+
+/// When the revocation feed was read last.
+#[derive(Clone)]
+pub struct FeedRead(Arc<Mutex<Instant>>);
+
+impl Default for FeedRead {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl FeedRead {
+    /// How long ago.
+    pub fn age(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
 }
 
 /// Where the revocation feed was read up to.
@@ -131,6 +154,7 @@ impl Upkeep {
             }
         }
         cursor.reached(now, position);
+        self.feed_read.now();
         self.revocations.forget(self.clock.now().minus(FEED_RETENTION));
         Ok(())
     }

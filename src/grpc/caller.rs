@@ -13,9 +13,9 @@ use crate::domain::caller::{Caller, SubjectName, TokenDigest};
 /// The configured callers, found by what they show.
 #[derive(Default)]
 pub struct CallerDirectory {
-    by_token: HashMap<TokenDigest, Arc<Caller>>,
-    by_name: HashMap<SubjectName, Arc<Caller>>,
-    by_origin: HashMap<String, Arc<Caller>>,
+    tokens: HashMap<TokenDigest, Arc<Caller>>,
+    names: HashMap<SubjectName, Arc<Caller>>,
+    origins: HashMap<String, Arc<Caller>>,
 }
 
 impl CallerDirectory {
@@ -28,16 +28,16 @@ impl CallerDirectory {
         names: impl IntoIterator<Item = SubjectName>,
     ) -> Self {
         let caller = Arc::new(caller);
-        self.by_token.extend(tokens.into_iter().map(|token| (token, Arc::clone(&caller))));
-        self.by_name.extend(names.into_iter().map(|name| (name, Arc::clone(&caller))));
+        self.tokens.extend(tokens.into_iter().map(|token| (token, Arc::clone(&caller))));
+        self.names.extend(names.into_iter().map(|name| (name, Arc::clone(&caller))));
         let origins = caller.origins.iter().map(|origin| (origin.as_str().to_owned(), Arc::clone(&caller)));
-        self.by_origin.extend(origins);
+        self.origins.extend(origins);
         self
     }
 
     /// All origins of pages, for CORS.
     pub fn origins(&self) -> impl Iterator<Item = &str> {
-        self.by_origin.keys().map(String::as_str)
+        self.origins.keys().map(String::as_str)
     }
 
     /// The caller that everything shown agrees on. `names` are those of a verified client certificate; `page` says
@@ -55,18 +55,18 @@ impl CallerDirectory {
         page: bool,
     ) -> Result<&Arc<Caller>, Status> {
         let mut shown = Shown(None);
-        for caller in names.iter().filter_map(|name| self.by_name.get(name)) {
+        for caller in names.iter().filter_map(|name| self.names.get(name)) {
             shown.agree(caller)?;
         }
         for value in headers.get_all(AUTHORIZATION) {
             let token = value.to_str().ok().and_then(bearer_token).ok_or_else(status::caller_unknown)?;
-            let caller = self.by_token.get(&TokenDigest::of(token)).ok_or_else(status::caller_unknown)?;
+            let caller = self.tokens.get(&TokenDigest::of(token)).ok_or_else(status::caller_unknown)?;
             shown.agree(caller)?;
         }
         if page {
             for value in headers.get_all(ORIGIN) {
                 let origin = value.to_str().map_err(|_| status::caller_unknown())?;
-                shown.agree(self.by_origin.get(origin).ok_or_else(status::caller_unknown)?)?;
+                shown.agree(self.origins.get(origin).ok_or_else(status::caller_unknown)?)?;
             }
         }
         shown.0.ok_or_else(status::caller_unknown)

@@ -134,10 +134,6 @@ impl Faults {
     }
 
     /// An optional value that a domain parser reads; `Some(None)` if it was not sent.
-    #[expect(
-        clippy::option_option,
-        reason = "the outer one says whether it was well-formed, as in all helpers"
-    )]
     pub fn optional_parsed<T>(
         &mut self,
         field: &'static str,

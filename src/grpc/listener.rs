@@ -127,10 +127,13 @@ const fn name(closed: Closed) -> Option<&'static str> {
     }
 }
 
+/// Connections now, by peer.
+type PeerCounts = Arc<Mutex<HashMap<Network, usize>>>;
+
 /// Places for connections.
 struct Room {
     total: Arc<Semaphore>,
-    by_peer: Arc<Mutex<HashMap<Network, usize>>>,
+    by_peer: PeerCounts,
     per_peer: usize,
     trusted_proxies: TrustedProxies,
 }
@@ -138,7 +141,7 @@ struct Room {
 /// A place taken, given back when dropped.
 struct Place {
     _total: OwnedSemaphorePermit,
-    peer: Option<(Network, Arc<Mutex<HashMap<Network, usize>>>)>,
+    peer: Option<(Network, PeerCounts)>,
 }
 
 impl Room {

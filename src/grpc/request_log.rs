@@ -10,6 +10,8 @@ use super::access::{Access, RPCS};
 use super::context::Record;
 use super::status::{self, Outcome};
 use crate::domain::caller::Caller;
+use crate::domain::id::IncidentId;
+use crate::domain::reference_code::ReferenceCode;
 use crate::telemetry::{self, RpcMetrics};
 
 /// The name of calls to paths that are no rpc.
@@ -62,8 +64,8 @@ impl<'m> Call<'m> {
             caller = self.caller.as_ref().map(|caller| caller.name.as_str()),
             organization = self.record.organization(),
             duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-            reference_code = outcome.and_then(|outcome| outcome.reference.as_ref()).map(|code| code.as_str()),
-            incident_id = outcome.and_then(|outcome| outcome.incident.as_ref()).map(|id| id.as_str()),
+            reference_code = outcome.and_then(|outcome| outcome.reference.as_ref()).map(ReferenceCode::as_str),
+            incident_id = outcome.and_then(|outcome| outcome.incident.as_ref()).map(IncidentId::as_str),
         );
     }
 }

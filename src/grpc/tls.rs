@@ -83,6 +83,13 @@ fn subject_name(name: &GeneralName<'_>) -> Option<SubjectName> {
             name @ SubjectName::Uri(_) => Some(name),
             SubjectName::Dns(_) => None,
         },
-        _ => None,
+        GeneralName::OtherName(..)
+        | GeneralName::RFC822Name(_)
+        | GeneralName::X400Address(_)
+        | GeneralName::DirectoryName(_)
+        | GeneralName::EDIPartyName(_)
+        | GeneralName::IPAddress(_)
+        | GeneralName::RegisteredID(_)
+        | GeneralName::Invalid(..) => None,
     }
 }

@@ -91,7 +91,4 @@ pub trait KeyRing: Send + Sync {
 
     /// Takes these keys, oldest first, in place of those before.
     fn load(&self, keys: Vec<SigningKey>);
-
-    /// Forgets what is remembered of tokens that have expired.
-    fn forget_expired(&self, now: Timestamp);
 }

@@ -13,6 +13,7 @@ mod json;
 mod log_writer;
 pub mod panic_hook;
 mod rpc_metrics;
+pub mod watched;
 
 pub use connection_metrics::ConnectionMetrics;
 pub use json::Now;

@@ -1,5 +1,7 @@
 //! Who may call what: the matrix of every rpc and every kind of caller, through the wire.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -303,6 +305,9 @@ impl Authority {
     }
 }
 
+/// Names in a certificate, a bearer token, and the reason of the answer.
+type Shown<'t> = (Option<Vec<rcgen::SanType>>, Option<&'t str>, &'t str);
+
 #[tokio::test]
 async fn a_client_certificate_is_asked_for_and_not_required() {
     let authority = Authority::new();
@@ -322,7 +327,7 @@ async fn a_client_certificate_is_asked_for_and_not_required() {
     let (portal, sync) = (bearer(CallerKind::Portal), bearer(CallerKind::Sync));
     let spiffe = || vec![uri("spiffe://example.se/portal")];
     let both = || vec![uri("spiffe://example.se/portal"), dns("sync.example.se")];
-    let cases: [(Option<Vec<rcgen::SanType>>, Option<&str>, &str); 11] = [
+    let cases: [Shown<'_>; 11] = [
         (Some(spiffe()), None, ""),
         (Some(spiffe()), Some(&portal), ""),
         (Some(spiffe()), Some(&sync), "CALLER_UNKNOWN"),

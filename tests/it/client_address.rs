@@ -1,5 +1,7 @@
 //! The end user's address: whom we believe, and what of it, through the wire.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 use guardian_auth::domain::caller::CallerKind;
 use guardian_auth::grpc::client_address::TrustedProxies;
 use guardian_auth::proto;

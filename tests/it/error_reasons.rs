@@ -1,5 +1,7 @@
 //! Ties the reasons of errors together: the enum with its comments, the constructors and docs/errors.md.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

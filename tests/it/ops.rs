@@ -1,5 +1,7 @@
 //! The ops port: metrics, and health for probes and people.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

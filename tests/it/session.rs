@@ -34,7 +34,7 @@ pub(crate) const PASSWORD: &str = "lingon-cykel-fyrtorn-vante";
 /// A revocation is seen by every replica within this time.
 pub(crate) const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
-pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
 /// A service with the guardians `alma` and `bo` of the Swedish organization.

@@ -68,7 +68,7 @@ fn forged(key: SigningKey, tokens: &SessionTokens, now: Timestamp) -> String {
         method: Method::Password,
         authenticated: now,
         issued: now,
-        expires: now.plus(Duration::from_secs(365 * 24 * 3600)),
+        expires: now.plus(Duration::from_hours(365 * 24)),
         token_id: "x".to_owned(),
     };
     ring.sign(&claims).unwrap()
@@ -138,7 +138,7 @@ async fn rotation_beside_traffic(parts: Parts) {
     let old = kid_of(&session.access_token);
     let cached = jwks(&pair.first).await;
     let mut traffic = Traffic { session, recent: VecDeque::new(), cached, steps: 0 };
-    assert_eq!(traffic.run(&pair, Duration::from_secs(60)).await, old);
+    assert_eq!(traffic.run(&pair, Duration::from_mins(1)).await, old);
 
     let thief_key = opened(&pair.first).await.remove(0);
     let rotated_at = pair.first.clock.now();
@@ -156,7 +156,7 @@ async fn rotation_beside_traffic(parts: Parts) {
     assert!(is_valid(&pair.here, &thief).await, "the old key still verifies");
 
     // 5 min for the last token, 1 min for clocks, 15 min for caches.
-    let window = Duration::from_secs(21 * 60);
+    let window = Duration::from_mins(21);
     traffic.run(&pair, window - Traffic::STEP).await;
     assert_eq!(keys_of_document(&pair.second).await.len(), 2, "{parts:?}");
     assert!(is_valid(&pair.here, &thief).await);
@@ -171,7 +171,7 @@ async fn rotation_beside_traffic(parts: Parts) {
         assert!(verified(&jwks(replica).await, &thief).is_none());
     }
     traffic.recent.clear();
-    assert_eq!(traffic.run(&pair, Duration::from_secs(120)).await, new);
+    assert_eq!(traffic.run(&pair, Duration::from_mins(2)).await, new);
 }
 
 #[tokio::test]
@@ -277,8 +277,8 @@ async fn two_rotations_in_a_row_leave_every_token_valid() {
         let flow = keys(&pair.first).await;
         let (second, _) = flow.rotate(PUBLISH_AHEAD).await.unwrap();
         // In a hurry: the next one signs before the one that was made first.
-        pair.first.clock.advance(Duration::from_secs(60));
-        let (third, _) = flow.rotate(Duration::from_secs(60)).await.unwrap();
+        pair.first.clock.advance(Duration::from_mins(1));
+        let (third, _) = flow.rotate(Duration::from_mins(1)).await.unwrap();
         both_publish(&pair, 3).await;
         let cached = jwks(&pair.first).await;
         let mut traffic = Traffic { session, recent: VecDeque::new(), cached, steps: 0 };

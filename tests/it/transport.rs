@@ -1,5 +1,7 @@
 //! The port against clients that are slow, many, hostile or merely different.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,6 +44,9 @@ async fn http1(port: &Port, request: &str) -> String {
     String::from_utf8_lossy(&until_closed(port, request.as_bytes()).await).into_owned()
 }
 
+/// What it is, headers, body, and the violation.
+type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], Bytes, &'c str);
+
 #[tokio::test]
 async fn bytes_that_do_not_decode_are_the_callers_fault() {
     let port = Port::usual().await;
@@ -49,7 +54,7 @@ async fn bytes_that_do_not_decode_are_the_callers_fault() {
     let good = raw::login("name").encode_to_vec();
     let not_utf8 = [b"\x0a\x02\xff\xfe".as_slice(), &good].concat();
     let undecodable = " UNDECODABLE";
-    let cases: [(&str, &[(&str, &str)], Bytes, &str); 9] = [
+    let cases: [Case<'_>; 9] = [
         ("invalid UTF-8", &[], prefixed(0, &not_utf8), undecodable),
         ("a truncated field", &[], prefixed(0, b"\x0a\x7fabc"), undecodable),
         ("an illegal tag", &[], prefixed(0, b"\x07"), undecodable),

@@ -113,6 +113,10 @@ impl BucketKeys {
                 message.field(b"guardian");
                 message.field(guardian.as_str().as_bytes());
             }
+            Scope::GuardianLong(guardian) => {
+                message.field(b"guardian-long");
+                message.field(guardian.as_str().as_bytes());
+            }
         }
         message.cut()
     }
@@ -196,6 +200,7 @@ mod tests {
             Scope::AccountNetwork(name.clone(), Network::Unknown),
             Scope::Device(name, DeviceId::new(Timestamp::from_millis(1), [0; 10])),
             Scope::Guardian(GuardianId::new(Timestamp::from_millis(1), [0; 10])),
+            Scope::GuardianLong(GuardianId::new(Timestamp::from_millis(1), [0; 10])),
         ]
     }
 

@@ -6,10 +6,10 @@ use crate::domain::audit::Event;
 use crate::ports::error::PortError;
 use crate::ports::store::{AuditStore, FailureCount};
 
-use super::bulk::Insert;
-use super::bind::push;
-use super::unit::Unit;
 use super::SqlStore;
+use super::bind::push;
+use super::bulk::Insert;
+use super::unit::Unit;
 
 const ADD_EVENT: Insert = Insert {
     name: "add_audit_event",

@@ -49,7 +49,8 @@ impl Insert {
     }
 
     fn text(&self, rows: usize) -> String {
-        let mut text = String::with_capacity(self.head.len() + self.tail.len() + rows * (self.columns * 6 + 4) + 16);
+        let mut text =
+            String::with_capacity(self.head.len() + self.tail.len() + rows * (self.columns * 6 + 4) + 16);
         text.push_str(self.head);
         text.push_str(" VALUES ");
         for row in 0..rows {
@@ -126,13 +127,15 @@ mod tests {
 
     #[test]
     fn the_parameters_of_rows_are_numbered_through() {
-        let insert = Insert { name: "", head: "INSERT INTO t (a, b)", columns: 2, tail: "ON CONFLICT DO NOTHING" };
+        let insert =
+            Insert { name: "", head: "INSERT INTO t (a, b)", columns: 2, tail: "ON CONFLICT DO NOTHING" };
         assert_eq!(insert.text(2), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING");
     }
 
     #[test]
     fn a_list_follows_the_fixed_parameters() {
-        let listing = Listing { name: "", head: "SELECT a FROM t WHERE o = $1 AND k IN", fixed: 1, tail: "FOR UPDATE" };
+        let listing =
+            Listing { name: "", head: "SELECT a FROM t WHERE o = $1 AND k IN", fixed: 1, tail: "FOR UPDATE" };
         assert_eq!(listing.text(2), "SELECT a FROM t WHERE o = $1 AND k IN ($2, $3) FOR UPDATE");
     }
 }

@@ -8,7 +8,9 @@ use crate::domain::login_password::Account;
 use crate::domain::organization::{OrganizationId, Portal};
 use crate::domain::time::Timestamp;
 use crate::ports::error::PortError;
-use crate::ports::store::{ChangePasswordStore, Ended, NewCredential, SetPassword, SetPasswordOutcome, TicketHolder};
+use crate::ports::store::{
+    ChangePasswordStore, Ended, NewCredential, SetPassword, SetPasswordOutcome, TicketHolder,
+};
 
 use super::bind::bind;
 use super::login_password::account;
@@ -75,9 +77,10 @@ async fn set(unit: &mut Unit, new: &NewCredential) -> Result<Option<Ended>, Port
         return Ok(None);
     }
     let (used, kept) = match by {
-        SetPassword::Session(kept) => {
-            (unit.execute(&KEEP_SESSION, bind![kept, guardian, portal, credential_epoch, at]).await?, Some(kept))
-        }
+        SetPassword::Session(kept) => (
+            unit.execute(&KEEP_SESSION, bind![kept, guardian, portal, credential_epoch, at]).await?,
+            Some(kept),
+        ),
         SetPassword::Ticket(digest) => {
             (unit.execute(&USE_TICKET, bind![digest, guardian, portal, credential_epoch, at]).await?, None)
         }
@@ -96,7 +99,11 @@ impl ChangePasswordStore for SqlStore {
         row.as_ref().map(|row| account(row, portal)).transpose()
     }
 
-    async fn ticket_holder(&self, digest: &[u8; 32], now: Timestamp) -> Result<Option<TicketHolder>, PortError> {
+    async fn ticket_holder(
+        &self,
+        digest: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<TicketHolder>, PortError> {
         let Some(row) = self.read().await?.row(&TICKET_HOLDER, bind![digest, now]).await? else {
             return Ok(None);
         };
@@ -108,16 +115,12 @@ impl ChangePasswordStore for SqlStore {
 
     async fn set_password(&self, new: &NewCredential) -> Result<SetPasswordOutcome, PortError> {
         let mut unit = self.write().await?;
-        match set(&mut unit, new).await? {
-            Some(ended) => {
-                audit::record(&mut unit, &new.event).await?;
-                unit.commit().await?;
-                Ok(SetPasswordOutcome::Set(ended))
-            }
-            None => {
-                unit.rollback().await?;
-                Ok(SetPasswordOutcome::ChangedMeanwhile)
-            }
-        }
+        let Some(ended) = set(&mut unit, new).await? else {
+            unit.rollback().await?;
+            return Ok(SetPasswordOutcome::ChangedMeanwhile);
+        };
+        audit::record(&mut unit, &new.event).await?;
+        unit.commit().await?;
+        Ok(SetPasswordOutcome::Set(ended))
     }
 }

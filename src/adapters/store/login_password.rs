@@ -171,7 +171,8 @@ impl LoginPasswordStore for SqlStore {
 
     async fn record_login_failure(&self, failure: &Failure) -> Result<FailureCount, PortError> {
         let (unknown, known) = lane_flags(&failure.lane);
-        let values = bind![failure.guardian, failure.portal, unknown, known, FAILURES_UNTIL_CLOSED, failure.at];
+        let values =
+            bind![failure.guardian, failure.portal, unknown, known, FAILURES_UNTIL_CLOSED, failure.at];
         let mut unit = self.write().await?;
         let consecutive = match unit.row(&COUNT_FAILURE, values).await? {
             Some(row) => row.column(if known { "failures_known" } else { "failures_unknown" })?,

@@ -36,7 +36,11 @@ impl StoreMetrics {
             seconds: Family::new_with_constructor(statement_histogram),
             pools: Arc::default(),
         };
-        registry.register("guardian_auth_sql_statements", "SQL statements that were run", metrics.statements.clone());
+        registry.register(
+            "guardian_auth_sql_statements",
+            "SQL statements that were run",
+            metrics.statements.clone(),
+        );
         registry.register_with_unit(
             "guardian_auth_sql_statement",
             "Time of SQL statements, without the wait for a connection",
@@ -85,7 +89,9 @@ impl Collector for Connections {
             None,
             MetricType::Gauge,
         )?;
-        for (name, pool) in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|(_, pool)| !pool.is_closed()) {
+        for (name, pool) in
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|(_, pool)| !pool.is_closed())
+        {
             let open = i64::from(pool.size());
             let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX).min(open);
             for (state, count) in [("in_use", open - idle), ("idle", idle)] {

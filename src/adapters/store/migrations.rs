@@ -10,15 +10,15 @@ use sqlx::any::AnyRow;
 
 use crate::ports::error::PortError;
 
+use super::SqlStore;
 use super::bind::bind;
 use super::dialect::{Dialect, PerDialect};
 use super::row::Columns;
 use super::statement::Statement;
 use super::unit::Unit;
-use super::SqlStore;
 
 /// A migration that rewrites a large table takes its time; the release waits for it.
-const DEADLINE: Duration = Duration::from_secs(15 * 60);
+const DEADLINE: Duration = Duration::from_mins(15);
 
 struct Migration {
     number: i64,
@@ -74,8 +74,10 @@ const TABLE_EXISTS: PerDialect<Statement> = PerDialect {
 const APPLIED: Statement =
     Statement::new("list_migrations", "SELECT number, name, checksum FROM schema_migration ORDER BY number");
 
-const ADD: Statement =
-    Statement::new("add_migration", "INSERT INTO schema_migration (number, name, checksum) VALUES ($1, $2, $3)");
+const ADD: Statement = Statement::new(
+    "add_migration",
+    "INSERT INTO schema_migration (number, name, checksum) VALUES ($1, $2, $3)",
+);
 
 impl SqlStore {
     /// Names of the migrations of this release that the database has not seen, in order.

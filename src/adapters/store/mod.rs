@@ -119,7 +119,7 @@ async fn pool(size: u32, setup: &'static str, options: AnyConnectOptions) -> Res
         .max_connections(size)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // A server that was promoted, or a certificate that was renewed, is found within this time.
-        .max_lifetime(Duration::from_secs(30 * 60))
+        .max_lifetime(Duration::from_mins(30))
         .test_before_acquire(false)
         .before_acquire(|connection, used| {
             Box::pin(async move {

@@ -66,11 +66,16 @@ const END: Statement = Statement::new(
     "end_sessions",
     "UPDATE session SET ended_ms = $2, end_reason = $3 \
      WHERE guardian_id = $1 AND ended_ms IS NULL AND ($4 = '' OR id = $4) AND id <> $5 \
-     RETURNING id, CAST(CASE WHEN idle_expires_ms > $2 AND absolute_expires_ms > $2 THEN 1 ELSE 0 END AS bigint) AS live",
+     RETURNING id, \
+         CAST(CASE WHEN idle_expires_ms > $2 AND absolute_expires_ms > $2 THEN 1 ELSE 0 END AS bigint) AS live",
 );
 
-const ADD_REVOCATION: Insert =
-    Insert { name: "add_revocation", head: "INSERT INTO revocation (session_id, at_ms)", columns: 2, tail: "" };
+const ADD_REVOCATION: Insert = Insert {
+    name: "add_revocation",
+    head: "INSERT INTO revocation (session_id, at_ms)",
+    columns: 2,
+    tail: "",
+};
 
 const LIST: Statement = Statement::new(
     "list_sessions",
@@ -147,7 +152,8 @@ pub(super) async fn end(
     let only = only.map_or("", SessionId::as_str);
     let but = but.map_or("", SessionId::as_str);
     let rows = unit.rows(&END, bind![guardian, at, reason.as_str(), only, but]).await?;
-    let sessions = rows.iter().map(|row| row.parsed("id", SessionId::parse)).collect::<Result<Vec<_>, _>>()?;
+    let sessions =
+        rows.iter().map(|row| row.parsed("id", SessionId::parse)).collect::<Result<Vec<_>, _>>()?;
     let mut live = 0;
     for row in &rows {
         live += usize::from(row.flag("live")?);
@@ -255,7 +261,11 @@ impl SessionStore for SqlStore {
             .collect()
     }
 
-    async fn sweep_sessions(&self, feed_before: Timestamp, sessions_before: Timestamp) -> Result<u64, PortError> {
+    async fn sweep_sessions(
+        &self,
+        feed_before: Timestamp,
+        sessions_before: Timestamp,
+    ) -> Result<u64, PortError> {
         let mut unit = self.write_batch().await?;
         let mut swept = unit.execute(&SWEEP_FEED, bind![feed_before, SWEEP_ROWS]).await?;
         swept += unit.execute(&SWEEP_TICKETS, bind![feed_before, SWEEP_ROWS]).await?;

@@ -38,7 +38,13 @@ impl Unit {
             .await
             .map_err(|_| unavailable("connect", "no connection in time"))?
             .map_err(|error| port_error("connect", &error))?;
-        Ok(Self { connection: Some(connection), deadline, in_transaction: false, metrics: metrics.clone(), dialect })
+        Ok(Self {
+            connection: Some(connection),
+            deadline,
+            in_transaction: false,
+            metrics: metrics.clone(),
+            dialect,
+        })
     }
 
     /// Begins a transaction that writes.
@@ -68,18 +74,30 @@ impl Unit {
     }
 
     /// Runs a statement and says how many rows it touched.
-    pub(super) async fn execute(&mut self, statement: &Statement, arguments: AnyArguments) -> Result<u64, PortError> {
+    pub(super) async fn execute(
+        &mut self,
+        statement: &Statement,
+        arguments: AnyArguments,
+    ) -> Result<u64, PortError> {
         self.execute_text(statement.name, statement.text.into_sql_str(), arguments).await
     }
 
     /// Runs a statement and gives all its rows. To the last one, always: PostgreSQL sends rows of `RETURNING` before
     /// it has committed them.
-    pub(super) async fn rows(&mut self, statement: &Statement, arguments: AnyArguments) -> Result<Vec<AnyRow>, PortError> {
+    pub(super) async fn rows(
+        &mut self,
+        statement: &Statement,
+        arguments: AnyArguments,
+    ) -> Result<Vec<AnyRow>, PortError> {
         self.rows_of_text(statement.name, statement.text.into_sql_str(), arguments).await
     }
 
     /// Runs a statement that gives at most one row.
-    pub(super) async fn row(&mut self, statement: &Statement, arguments: AnyArguments) -> Result<Option<AnyRow>, PortError> {
+    pub(super) async fn row(
+        &mut self,
+        statement: &Statement,
+        arguments: AnyArguments,
+    ) -> Result<Option<AnyRow>, PortError> {
         let mut rows = self.rows(statement, arguments).await?;
         Ok(if rows.is_empty() { None } else { Some(rows.swap_remove(0)) })
     }
@@ -129,13 +147,11 @@ impl Unit {
     /// given back, it would keep its place in the pool for as long as the network is silent.
     fn finish<T>(&mut self, name: &'static str, (taken, result): Timed<T>) -> Result<T, PortError> {
         self.metrics.observe(name, taken);
-        match result {
-            Some(result) => result.map_err(|error| port_error(name, &error)),
-            None => {
-                drop(self.connection.take().map(PoolConnection::detach));
-                Err(unavailable(name, "no answer in time"))
-            }
-        }
+        let Some(result) = result else {
+            drop(self.connection.take().map(PoolConnection::detach));
+            return Err(unavailable(name, "no answer in time"));
+        };
+        result.map_err(|error| port_error(name, &error))
     }
 }
 

@@ -92,10 +92,7 @@ impl<'n> Fields<'n> {
     /// The value of a field; `null` is the same as no field.
     fn take(&mut self, name: &str) -> Option<Delivered> {
         let at = self.entries.iter().position(|(entry, _)| entry == name)?;
-        match self.entries.remove(at).1 {
-            Delivered::Null => None,
-            value => Some(value),
-        }
+        Some(self.entries.remove(at).1).filter(|value| !matches!(value, Delivered::Null))
     }
 
     /// A text that may be missing. Exports write an empty text for nothing, so that is nothing here too.

@@ -115,7 +115,7 @@ fn login(
     let name = entry.text(field).and_then(|text| match parse(&text) {
         Ok(name) => Some(name),
         Err(rejection) => {
-            let message = format!("{} The guardian was taken without it.", rejection.reason());
+            let message = format!("{} The guardian is taken without it.", rejection.reason());
             entry.finding(field, rejection.code(), message);
             None
         }
@@ -134,7 +134,7 @@ fn national_id(fields: &mut Fields<'_>, region: Region, on: Date) -> Option<Nati
     parsed
         .map_err(|rejection| {
             let message = format!(
-                "{} The guardian was taken without it and cannot log in with eID until it is corrected.",
+                "{} The guardian is taken without it and cannot log in with eID until it is corrected.",
                 rejection.reason()
             );
             fields.finding("national_id", rejection.code(), message);
@@ -153,14 +153,14 @@ fn contact<T>(
         fields.finding(
             name,
             "not_kept",
-            "This is too long or holds a character that cannot be stored. Nothing was kept.",
+            "This is too long or holds a character that cannot be stored. Nothing of it is kept.",
         );
         return None;
     }
     let canonical = parse(&delivered)
         .map_err(|rejection| {
             let message = format!(
-                "{} It was kept as delivered and marked: nothing is sent to it and nothing matches it.",
+                "{} It is kept as delivered and marked: nothing is sent to it and nothing matches it.",
                 rejection.reason()
             );
             fields.finding(name, rejection.code(), message);
@@ -216,7 +216,7 @@ fn password(
         let hash = phc.and_then(|phc| match PasswordHash::parse(&phc) {
             Ok(hash) => Some(hash),
             Err(rejection) => {
-                let message = format!("The hash {rejection}. The guardian was taken without a password.");
+                let message = format!("The hash {rejection}. The guardian is taken without a password.");
                 entry.finding("hash", "hash_refused", message);
                 None
             }
@@ -229,10 +229,10 @@ fn password(
             return Some(ImportedPassword { portal, hash, must_change });
         }
         let message = match portal {
-            Portal::Parent => "No child link of this guardian is confirmed, so the password was not kept. Staff of the \
+            Portal::Parent => "No child link of this guardian is confirmed, so the password is not kept. Staff of the \
                                child's school can confirm the link and issue one.",
             Portal::Childminder | Portal::Staff => {
-                "The contract of this childminder is not confirmed, so the password was not kept. Staff can confirm the \
+                "The contract of this childminder is not confirmed, so the password is not kept. Staff can confirm the \
                  contract and issue one."
             }
         };

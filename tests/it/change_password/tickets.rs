@@ -13,7 +13,7 @@ use crate::session::{PASSWORD, number, pair_with, questions, sql};
 use crate::support::eventually;
 use crate::support::service::{Attempt, Calls, KOMMUN, Parts, Service, metadata, reason};
 
-const LIFETIME: Duration = Duration::from_secs(10 * 60);
+const LIFETIME: Duration = Duration::from_mins(10);
 
 /// A service with the guardian `cleo`, whose password must be changed.
 async fn service(parts: Parts) -> Service {

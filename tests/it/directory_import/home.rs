@@ -36,7 +36,7 @@ impl Home {
     }
 
     pub async fn on_sqlite() -> Self {
-        Self::at(Place::Directory(tempfile::tempdir().unwrap())).await
+        Self::at(Place::Directory(tempfile::tempdir().expect("a temporary directory"))).await
     }
 
     pub async fn on_postgres() -> Self {
@@ -53,12 +53,12 @@ impl Home {
             }
         };
         let metrics = StoreMetrics::register(&mut Registry::default());
-        let store = Arc::new(SqlStore::connect(&config, &metrics).await.unwrap());
-        store.migrate().await.unwrap();
+        let store = Arc::new(SqlStore::connect(&config, &metrics).await.expect("the store opens"));
+        store.migrate().await.expect("the migrations apply");
         let master = MasterKey { id: "test".to_owned(), key: Secret::new([7; 32]) };
         let import = DirectoryImport {
             store: store.clone(),
-            vault: Arc::new(DerivedKeyVault::new(&[master]).unwrap()),
+            vault: Arc::new(DerivedKeyVault::new(&[master]).expect("a master key")),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             live_parameters: HashParameters::default(),
@@ -70,7 +70,8 @@ impl Home {
     pub async fn import(&self, organization: &Organization, file: &str) -> (Summary, Noted) {
         let mut report = Noted::default();
         let mut rows = DirectoryFile::new(file.as_bytes());
-        let summary = self.import.run(organization, &mut rows, &mut report).await.unwrap();
+        let summary =
+            self.import.run(organization, &mut rows, &mut report).await.expect("the file is read to its end");
         (summary, report)
     }
 
@@ -83,10 +84,10 @@ impl Home {
             }
             Place::Database(database) => database.url(),
         };
-        let mut connection = AnyConnection::connect(&url).await.unwrap();
+        let mut connection = AnyConnection::connect(&url).await.expect("a connection");
         let rows = sqlx::query(AssertSqlSafe(question.to_owned())).fetch_all(&mut connection).await;
-        let texts = rows.unwrap().iter().map(|row| row.get(0)).collect();
-        connection.close().await.unwrap();
+        let texts = rows.expect("an answer").iter().map(|row| row.get(0)).collect();
+        connection.close().await.expect("it closes");
         texts
     }
 

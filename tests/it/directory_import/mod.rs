@@ -26,7 +26,7 @@ use guardian_auth::ports::error::PortError;
 
 fn organization(id: &str, region: Region) -> Organization {
     Organization {
-        id: OrganizationId::parse(id).unwrap(),
+        id: OrganizationId::parse(id).expect("a short name"),
         display_name: id.to_owned(),
         region,
         strip_leading_zeros: false,
@@ -70,5 +70,5 @@ fn checked(region: Region, file: &[u8]) -> (Summary, Noted) {
     let organization = organization("sample-kommun", region);
     let live = HashParameters::default();
     let summary = check(&organization, live, at, &mut DirectoryFile::new(file), &mut report);
-    (summary.unwrap(), report)
+    (summary.expect("the file is read to its end"), report)
 }

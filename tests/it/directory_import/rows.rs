@@ -23,7 +23,7 @@ fn guardian(change: &Value) -> Value {
         "national_id": "19990807-2391",
         "child_links": [{"child": "c-1", "confirmed": true}],
     });
-    for (name, value) in change.as_object().unwrap() {
+    for (name, value) in change.as_object().expect("an object") {
         row[name] = value.clone();
     }
     row
@@ -39,10 +39,10 @@ fn notes_of(region: Region, file: &[u8]) -> Vec<String> {
 
 fn record(region: Region, row: &Value) -> Record {
     let text = row.to_string();
-    let line = DirectoryFile::new(text.as_bytes()).next_line().unwrap().unwrap();
+    let line = DirectoryFile::new(text.as_bytes()).next_line().expect("it reads").expect("a line");
     let on = jiff::civil::date(2026, 11, 21);
     let Ok(row) = line.row else { panic!("a row") };
-    directory_row::read(row, &organization("o", region), on).record.unwrap()
+    directory_row::read(row, &organization("o", region), on).record.expect("no fault")
 }
 
 fn guardian_record(region: Region, row: &Value) -> guardian_auth::domain::directory::GuardianRecord {
@@ -270,10 +270,33 @@ fn a_field_name_that_may_be_a_value_is_not_shown() {
 
 #[test]
 fn a_hostile_row_cannot_make_a_report_of_its_own_size() {
-    let fields: String = (0..5000).map(|index| format!(",\"f{}\":1", "x".repeat(index % 7))).collect();
+    let fields = ",\"x\":1,\"xx\":1".repeat(2500);
     let row = format!("{{\"type\":\"school\"{fields}}}");
     let (_, report) = checked(Region::Se, row.as_bytes());
     assert_eq!(report.0[0].faults.len(), 20);
+}
+
+/// The page's example has every field, so a field that is renamed here and not there fails.
+#[test]
+fn the_example_of_the_page_is_sound_and_its_table_has_every_field() {
+    let page = include_str!("../../../docs/directory-file.md");
+    let example = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let (summary, report) = checked(Region::Se, example.as_bytes());
+    assert_eq!((summary.readable, report.notes()), (3, vec![]));
+    let guardian: Value = serde_json::from_str(example.lines().last().unwrap()).unwrap();
+    let record = guardian_record(Region::Se, &guardian);
+    assert_eq!((record.logins.len(), record.relations.len()), (2, 2));
+    assert!(record.national_id.is_some() && record.password.is_some());
+    assert!(record.email.is_some() && record.mobile.is_some());
+    for row in example.lines() {
+        let row: Value = serde_json::from_str(row).unwrap();
+        for field in row.as_object().unwrap().keys() {
+            assert!(
+                page.contains(&format!("| `{field}`")) || page.contains(&format!(", `{field}` |")),
+                "{field}"
+            );
+        }
+    }
 }
 
 proptest! {

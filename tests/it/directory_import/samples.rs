@@ -22,7 +22,7 @@ fn guardians(id: &str) -> Vec<GuardianRecord> {
     let (file, region) = sample(id);
     let organization = organization(id, region);
     let mut file = DirectoryFile::new(file.as_bytes());
-    std::iter::from_fn(|| file.next_line().unwrap())
+    std::iter::from_fn(|| file.next_line().expect("it reads"))
         .filter_map(|line| {
             directory_row::read(line.row.ok()?, &organization, jiff::civil::date(2026, 11, 21)).record
         })
@@ -147,4 +147,20 @@ fn nobody_real_is_in_the_samples() {
 fn the_samples_are_what_their_generator_writes() {
     assert_eq!(super::make_directory::kommun::kommun().unwrap(), sample(KOMMUN).0);
     assert_eq!(super::make_directory::opvang::opvang().unwrap(), sample(OPVANG).0);
+}
+
+#[test]
+fn the_readme_of_the_examples_tells_every_login() {
+    let readme = include_str!("../../../examples/README.md");
+    for login in SAMPLE_LOGINS {
+        let row = format!(
+            "| {} | {} | `{}` | `{}` | {} |",
+            login.organization,
+            login.portal.as_str(),
+            login.login_name,
+            login.password,
+            login.story
+        );
+        assert!(readme.contains(&row), "{row}");
+    }
 }

@@ -9,7 +9,7 @@ use prost_types::Timestamp;
 use super::{MINUTE, MS, PASSWORD, alma, assert_invalid, is_valid, service, service_with};
 use crate::support::service::{Attempt, KOMMUN, NOON_MS, Parts};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 fn ms(timestamp: Option<&Timestamp>) -> i64 {
     let timestamp = timestamp.unwrap();

@@ -165,10 +165,14 @@ impl Service {
 
     /// Takes rows of a directory file in; panics on a row that is not taken.
     pub async fn import(&self, organization: &str, rows: &[Value]) {
+        self.import_with(&self.world.config(), organization, rows).await;
+    }
+
+    /// The same into the store of another configuration.
+    pub async fn import_with(&self, config: &Config, organization: &str, rows: &[Value]) {
         let text = rows.iter().map(|row| format!("{row}\n")).collect::<String>();
-        let config = self.world.config();
-        let import = app::directory_import(&config).await.unwrap();
-        let organization = app::organization(&config, organization).unwrap();
+        let import = app::directory_import(config).await.unwrap();
+        let organization = app::organization(config, organization).unwrap();
         let bytes = std::io::Cursor::new(text.into_bytes());
         let summary =
             import::quietly(&import, organization, app::directory_rows(bytes).as_mut()).await.unwrap();

@@ -44,7 +44,7 @@ impl login::LoginService for Handlers {
     ) -> Result<Response<proto::ListLoginMethodsResponse>, Status> {
         let (context, message) = open(request)?;
         authorize_fields(&context, &message.organization, message.portal)?;
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(proto::ListLoginMethodsResponse::default()))
     }
 
     /// Answers with what it was told of the end user: `address|user agent|device token` as the device token.
@@ -83,7 +83,7 @@ impl session::SessionService for Handlers {
     ) -> Result<Response<proto::VerifySessionResponse>, Status> {
         let (context, message) = open(request)?;
         authorize_fields(&context, &message.organization, message.portal)?;
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(proto::VerifySessionResponse::default()))
     }
 
     async fn refresh_session(
@@ -123,7 +123,7 @@ impl session::SessionService for Handlers {
         request: Request<proto::GetSigningKeysRequest>,
     ) -> Result<Response<proto::GetSigningKeysResponse>, Status> {
         caller_context(&request)?;
-        Ok(Response::new(Default::default()))
+        Ok(Response::new(proto::GetSigningKeysResponse::default()))
     }
 }
 

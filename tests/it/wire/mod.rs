@@ -1,5 +1,7 @@
 //! The gRPC port with handlers that do next to nothing, for tests of what lies before them.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -131,7 +131,7 @@ impl Client {
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some("http".parse().unwrap());
         uri.authority = Some("guardian.example".parse().unwrap());
-        uri.path_and_query = Some(PathAndQuery::from_maybe_shared(path.to_owned()).unwrap());
+        uri.path_and_query = Some(PathAndQuery::try_from(path).unwrap());
         let mut request = Request::post(http::Uri::from_parts(uri).unwrap());
         for (name, value) in headers {
             request = request.header(*name, *value);

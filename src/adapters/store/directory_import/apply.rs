@@ -180,8 +180,10 @@ async fn people(
     let touched = PUT_GUARDIAN
         .run(unit, &plan.guardians, |guardian, arguments| {
             let Profile { given_name, family_name, locale, email, mobile } = Profile::of(&guardian.record);
-            let (email, email_canonical) = email.map_or((None, None), |(text, canonical)| (Some(text), canonical));
-            let (mobile, mobile_canonical) = mobile.map_or((None, None), |(text, canonical)| (Some(text), canonical));
+            let (email, email_canonical) =
+                email.map_or((None, None), |(text, canonical)| (Some(text), canonical));
+            let (mobile, mobile_canonical) =
+                mobile.map_or((None, None), |(text, canonical)| (Some(text), canonical));
             push(arguments, &guardian.id);
             push(arguments, organization);
             push(arguments, &guardian.record.key);

@@ -10,11 +10,11 @@ use crate::domain::organization::OrganizationId;
 use crate::ports::error::PortError;
 use crate::ports::store::{PreparedGuardian, PreparedRow};
 
-use super::known::{
-    Confirmed, Known, KnownChild, KnownContract, KnownCredential, KnownGuardian, KnownLink, KnownLogin, KnownSchool,
-    Profile,
-};
 use super::SOURCE;
+use super::known::{
+    Confirmed, Known, KnownChild, KnownContract, KnownCredential, KnownGuardian, KnownLink, KnownLogin,
+    KnownSchool, Profile,
+};
 use crate::adapters::store::bind::push;
 use crate::adapters::store::bulk::Listing;
 use crate::adapters::store::dialect::PerDialect;
@@ -130,7 +130,9 @@ pub(super) async fn known(
         known.login_holders.insert((row.portal()?, name), row.parsed("guardian_id", GuardianId::parse)?);
     }
     for row in IDENTIFIER_HOLDERS.rows(unit, |fixed| push(fixed, organization), &wanted.identifiers).await? {
-        known.identifier_holders.insert(row.digest("blind_index")?, row.parsed("guardian_id", GuardianId::parse)?);
+        known
+            .identifier_holders
+            .insert(row.digest("blind_index")?, row.parsed("guardian_id", GuardianId::parse)?);
     }
     Ok(known)
 }

@@ -67,7 +67,11 @@ async fn write(
 
 #[async_trait]
 impl DirectoryStore for SqlStore {
-    async fn known_rows(&self, organization: &OrganizationId, keys: &[SourceKey]) -> Result<KnownRows, PortError> {
+    async fn known_rows(
+        &self,
+        organization: &OrganizationId,
+        keys: &[SourceKey],
+    ) -> Result<KnownRows, PortError> {
         let mut unit = self.read().await?;
         let mut found = KnownRows::default();
         for row in GUARDIAN_IDS.rows(&mut unit, |fixed| push(fixed, organization), keys).await? {

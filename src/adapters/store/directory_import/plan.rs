@@ -121,7 +121,11 @@ fn plan_school<'r>(
     Ok(change.with(Vec::new()))
 }
 
-fn plan_child<'r>(plan: &mut Plan<'r>, known: &mut Known, child: &'r PreparedChild) -> Result<RowOutcome, PortError> {
+fn plan_child<'r>(
+    plan: &mut Plan<'r>,
+    known: &mut Known,
+    child: &'r PreparedChild,
+) -> Result<RowOutcome, PortError> {
     let record = &child.record;
     let before = known.children.get(&record.key);
     if before.is_some_and(|before| before.id != child.id) {

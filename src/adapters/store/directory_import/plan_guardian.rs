@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use crate::domain::directory::{Finding, ImportedPassword, Relation, RowOutcome};
+use crate::domain::directory::{Finding, ImportedPassword, LoginNameKind, Relation, RowOutcome};
 use crate::domain::id::{ChildId, GuardianId};
 use crate::domain::identifier::LoginName;
 use crate::domain::organization::Portal;
@@ -20,7 +20,7 @@ struct Row<'p, 'r> {
     known: &'p mut Known,
     /// The guardian as it was before this row; empty if it is new.
     before: KnownGuardian,
-    row: &'r PreparedGuardian,
+    delivered: &'r PreparedGuardian,
     findings: Vec<Finding>,
     changed: bool,
 }
@@ -47,7 +47,7 @@ pub(super) fn plan<'r>(
     if is_new || changed {
         plan.guardians.push(row);
     }
-    let mut row = Row { plan, known, before, row, findings: Vec::new(), changed };
+    let mut row = Row { plan, known, before, delivered: row, findings: Vec::new(), changed };
     row.plan_logins();
     row.plan_identifier();
     let confirmed = row.plan_relations(links);
@@ -88,7 +88,7 @@ fn fingerprint(password: &ImportedPassword) -> [u8; 32] {
 
 impl<'r> Row<'_, 'r> {
     fn guardian(&self) -> &'r GuardianId {
-        &self.row.id
+        &self.delivered.id
     }
 
     fn is_free(&self, portal: Portal, name: &LoginName) -> bool {
@@ -96,7 +96,7 @@ impl<'r> Row<'_, 'r> {
     }
 
     fn plan_logins(&mut self) {
-        let row = self.row;
+        let row = self.delivered;
         let mut keep: Vec<(Portal, &LoginName)> = Vec::new();
         let mut spares_for: Vec<Portal> = Vec::new();
         for login in &row.record.logins {
@@ -104,7 +104,8 @@ impl<'r> Row<'_, 'r> {
                 continue;
             }
             if !self.is_free(login.portal, &login.name) {
-                let message = "Another guardian has this login name at the portal. The guardian gets a user name.";
+                let message =
+                    "Another guardian has this login name at the portal. The guardian gets a user name.";
                 self.findings.push(finding("logins", "login_name_taken", message));
                 spares_for.push(login.portal);
                 continue;
@@ -113,7 +114,10 @@ impl<'r> Row<'_, 'r> {
         }
         // Released before taken: a name may change its kind.
         let wanted = |portal, name: &LoginName, kind| {
-            row.record.logins.iter().any(|login| login.portal == portal && login.name == *name && login.kind == kind)
+            row.record
+                .logins
+                .iter()
+                .any(|login| login.portal == portal && login.name == *name && login.kind == kind)
         };
         let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.before.logins)
             .into_iter()
@@ -147,21 +151,23 @@ impl<'r> Row<'_, 'r> {
     }
 
     fn take_spare(&mut self, portal: Portal) {
-        use crate::domain::directory::LoginNameKind::UserName;
-        let spares = self.row.record.spare_user_names.iter();
-        match spares.filter(|(of, _)| *of == portal).map(|(_, name)| name).find(|name| self.is_free(portal, name)) {
-            Some(name) => {
-                self.take(TakenLogin { guardian: self.guardian(), portal, name, kind: UserName, is_spare: true });
-            }
-            None => {
-                let message = "No user name was free either. Import again.";
-                self.findings.push(finding("logins", "no_user_name_free", message));
-            }
-        }
+        let mut spares = self.delivered.record.spare_user_names.iter().filter(|(of, _)| *of == portal);
+        let Some((_, name)) = spares.find(|(_, name)| self.is_free(portal, name)) else {
+            let message = "No user name was free either. Import again.";
+            self.findings.push(finding("logins", "no_user_name_free", message));
+            return;
+        };
+        self.take(TakenLogin {
+            guardian: self.guardian(),
+            portal,
+            name,
+            kind: LoginNameKind::UserName,
+            is_spare: true,
+        });
     }
 
     fn plan_identifier(&mut self) {
-        let wanted = self.row.national_id.as_ref();
+        let wanted = self.delivered.national_id.as_ref();
         let before = self.before.identifier;
         if before.is_some() && before != wanted.map(|number| number.index) {
             self.changed = true;
@@ -227,7 +233,7 @@ impl<'r> Row<'_, 'r> {
 
     /// Whether there is a confirmed contract after this row.
     fn plan_contract(&mut self) -> bool {
-        let contracts = self.row.record.relations.iter().filter_map(|relation| match relation {
+        let contracts = self.delivered.record.relations.iter().filter_map(|relation| match relation {
             Relation::Contract { confirmed } => Some(*confirmed),
             Relation::Child { .. } => None,
         });
@@ -254,12 +260,13 @@ impl<'r> Row<'_, 'r> {
         for known in &self.before.credentials {
             if known.portal != Portal::Staff && !confirmed.contains(&known.portal) {
                 account_changed = true;
-                self.plan.removed_credentials.push((&self.row.id, known.portal));
-                let message = "The relation that the password rests on is not confirmed any more. It was removed.";
+                self.plan.removed_credentials.push((&self.delivered.id, known.portal));
+                let message =
+                    "The relation that the password rests on is not confirmed any more. It was removed.";
                 self.findings.push(finding("relations", "credential_removed", message));
             }
         }
-        if let Some(password) = &self.row.record.password {
+        if let Some(password) = &self.delivered.record.password {
             if confirmed.contains(&password.portal) {
                 account_changed |= self.plan_password(password);
             } else {

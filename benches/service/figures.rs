@@ -1,0 +1,228 @@
+//! What is measured, what is asked of it, and the table and file that say so.
+
+use std::collections::BTreeMap;
+
+/// Figures that are measured together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Logins on SQLite and in-process limits.
+    Login,
+    /// Logins on PostgreSQL and Redis.
+    LoginPostgres,
+    /// `VerifySession` beside SQLite.
+    Verify,
+    /// `VerifySession` beside PostgreSQL and Redis.
+    VerifyPostgres,
+    /// Decisions of the limiter.
+    Limiter,
+    /// Ten times the peak.
+    Overload,
+    /// A million guardians.
+    Scale,
+    /// Start and rest.
+    Footprint,
+}
+
+impl Part {
+    /// In the order of measuring.
+    pub const ALL: [Self; 8] = [
+        Self::Footprint,
+        Self::Login,
+        Self::Verify,
+        Self::Overload,
+        Self::LoginPostgres,
+        Self::VerifyPostgres,
+        Self::Limiter,
+        Self::Scale,
+    ];
+
+    /// The word for `--only`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::LoginPostgres => "login_postgres",
+            Self::Verify => "verify",
+            Self::VerifyPostgres => "verify_postgres",
+            Self::Limiter => "limiter",
+            Self::Overload => "overload",
+            Self::Scale => "scale",
+            Self::Footprint => "footprint",
+        }
+    }
+}
+
+/// What a figure must be.
+#[derive(Clone, Copy, Debug)]
+pub enum Target {
+    /// This or more.
+    AtLeast(f64),
+    /// This or less.
+    AtMost(f64),
+    /// This.
+    Exactly(f64),
+    /// It is told, and nothing is asked of it.
+    Told,
+}
+
+impl Target {
+    fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(least) => value >= least,
+            Self::AtMost(most) => value <= most,
+            Self::Exactly(exact) => (value - exact).abs() < 1e-9,
+            Self::Told => true,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::AtLeast(least) => format!("≥ {least}"),
+            Self::AtMost(most) => format!("≤ {most}"),
+            Self::Exactly(exact) => format!("= {exact}"),
+            Self::Told => String::new(),
+        }
+    }
+}
+
+/// One figure.
+#[derive(Debug)]
+pub struct Figure {
+    /// Its name in the file.
+    pub key: &'static str,
+    /// What it is measured with.
+    pub part: Part,
+    target: Target,
+    what: &'static str,
+}
+
+const fn figure(key: &'static str, part: Part, target: Target, what: &'static str) -> Figure {
+    Figure { key, part, target, what }
+}
+
+/// Every figure, in the order of the table.
+pub const FIGURES: [Figure; 17] = [
+    figure(
+        "login_ratio",
+        Part::Login,
+        Target::AtLeast(0.90),
+        "logins/s ÷ bare hashes/s: SQLite, limits in process",
+    ),
+    figure(
+        "login_ratio_postgres",
+        Part::LoginPostgres,
+        Target::AtLeast(0.85),
+        "logins/s ÷ bare hashes/s: PostgreSQL, Redis",
+    ),
+    figure(
+        "verify_ratio_sqlite",
+        Part::Verify,
+        Target::AtLeast(0.50),
+        "VerifySession/s ÷ bare unary calls/s: SQLite",
+    ),
+    figure(
+        "verify_ratio_postgres",
+        Part::VerifyPostgres,
+        Target::AtLeast(0.50),
+        "VerifySession/s ÷ bare unary calls/s: PostgreSQL",
+    ),
+    figure("limiter_ratio", Part::Limiter, Target::AtLeast(0.85), "decisions/s ÷ bare EVALSHA/s"),
+    figure("limiter_round_trips", Part::Limiter, Target::Exactly(1.0), "commands to Redis for one decision"),
+    figure(
+        "overload_goodput_ratio",
+        Part::Overload,
+        Target::AtLeast(0.85),
+        "logins/s at 10 × the peak ÷ peak",
+    ),
+    figure("overload_refusal_p99_ms", Part::Overload, Target::AtMost(10.0), "refusals meanwhile, ms"),
+    figure("overload_health_p99_ms", Part::Overload, Target::AtMost(50.0), "health checks meanwhile, ms"),
+    figure("overload_verify_p99_ms", Part::Overload, Target::AtMost(10.0), "VerifySession meanwhile, ms"),
+    figure(
+        "overload_rss_mib",
+        Part::Overload,
+        Target::AtMost(128.0),
+        "most resident memory of the server, MiB",
+    ),
+    figure(
+        "login_scale_ratio",
+        Part::Scale,
+        Target::AtMost(1.10),
+        "login p50 with 1,000,000 guardians ÷ with 1,000",
+    ),
+    figure("import_rows_per_s", Part::Scale, Target::Told, "rows/s of the import"),
+    figure("import_peak_rss_mib", Part::Scale, Target::Told, "most resident memory of the import, MiB"),
+    figure("cold_start_ms", Part::Footprint, Target::Told, "from exec to SERVING, ms"),
+    figure("idle_rss_mib", Part::Footprint, Target::Told, "resident memory of an idle server, MiB"),
+    figure(
+        "idle_rss_mib_postgres",
+        Part::Footprint,
+        Target::Told,
+        "the same beside PostgreSQL and Redis, MiB",
+    ),
+];
+
+/// What was measured.
+#[derive(Default)]
+pub struct Results {
+    values: BTreeMap<&'static str, f64>,
+    notes: BTreeMap<&'static str, String>,
+    /// Parts that did not come to an end.
+    pub failures: Vec<String>,
+}
+
+impl Results {
+    /// Takes a figure, and what it was made of.
+    pub fn put(&mut self, key: &'static str, value: f64, note: impl Into<String>) {
+        debug_assert!(FIGURES.iter().any(|figure| figure.key == key), "{key}");
+        self.values.insert(key, value);
+        self.notes.insert(key, note.into());
+    }
+
+    /// The table.
+    pub fn print(&self, wanted: &[&Figure]) {
+        println!("\n{:<24} {:>10} {:>8}  {:<7} what", "figure", "measured", "target", "verdict");
+        for figure in wanted {
+            let Some(value) = self.values.get(figure.key).copied() else {
+                println!(
+                    "{:<24} {:>10} {:>8}  {:<7} {}",
+                    figure.key,
+                    "-",
+                    figure.target.text(),
+                    "FAILED",
+                    figure.what
+                );
+                continue;
+            };
+            let verdict = match figure.target {
+                Target::Told => "",
+                target if target.is_met(value) => "met",
+                _ => "MISSED",
+            };
+            let note = &self.notes[figure.key];
+            let text = format!("{value:.3}");
+            println!(
+                "{:<24} {text:>10} {:>8}  {verdict:<7} {}; {note}",
+                figure.key,
+                figure.target.text(),
+                figure.what
+            );
+        }
+        for failure in &self.failures {
+            println!("FAILED {failure}");
+        }
+    }
+
+    /// The flat object.
+    pub fn json(&self, wanted: &[&Figure]) -> String {
+        let chosen = wanted.iter().filter_map(|figure| Some((figure.key, self.values.get(figure.key)?)));
+        let object: serde_json::Map<String, serde_json::Value> =
+            chosen.map(|(key, value)| (key.to_owned(), serde_json::Value::from(*value))).collect();
+        format!("{:#}\n", serde_json::Value::Object(object))
+    }
+
+    /// Whether a target was missed, or nothing measured for it.
+    pub fn missed(&self, wanted: &[&Figure]) -> bool {
+        !wanted
+            .iter()
+            .all(|figure| self.values.get(figure.key).is_some_and(|value| figure.target.is_met(*value)))
+    }
+}

@@ -1,0 +1,154 @@
+//! The service as it is installed: the real program with a configuration file, as a process of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use guardian_auth::adapters::system::SystemEntropy;
+use guardian_auth::cli::callers::new_token;
+use rustix::process::Signal;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::bed::Bed;
+use super::process::{Process, START_DEADLINE, free_port};
+
+/// The one organization.
+pub const ORGANIZATION: &str = "sample-kommun";
+
+/// Database and counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backends {
+    /// SQLite, counters in the process.
+    Embedded,
+    /// PostgreSQL, counters in Redis.
+    Shared,
+}
+
+/// A database with its configuration; the service can be started on it again and again.
+pub struct Installation {
+    directory: PathBuf,
+    config: PathBuf,
+    grpc: SocketAddr,
+    /// What the portal calls with.
+    pub token: String,
+}
+
+/// A running service. It ends with the value.
+pub struct Service {
+    /// Its process.
+    pub process: Process,
+    /// From the start of the process to SERVING.
+    pub started_in: Duration,
+    grpc: SocketAddr,
+    token: String,
+}
+
+impl Installation {
+    /// An empty database of these backends.
+    pub async fn new(bed: &Bed, backends: Backends) -> anyhow::Result<Self> {
+        let directory = bed.directory("service")?;
+        let (token, digest) = new_token(&SystemEntropy);
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).context("the system's random source")?;
+        let key_file = directory.join("master-key");
+        std::fs::write(&key_file, STANDARD.encode(key))?;
+        let parts = match backends {
+            Backends::Embedded => {
+                let file = directory.join("guardian-auth.sqlite");
+                format!(
+                    "[store]\nbackend = \"sqlite\"\nmigrate_on_start = true\n[store.sqlite]\npath = \"{}\"\n",
+                    file.display()
+                )
+            }
+            Backends::Shared => format!(
+                "[store]\nbackend = \"postgres\"\nmigrate_on_start = true\n[store.postgres]\nurl = \"{}\"\n\
+                 [limits]\nbackend = \"redis\"\n[limits.redis]\nurl = \"redis://127.0.0.1:{}/0\"\n",
+                bed.database().await?,
+                bed.redis_port().await?
+            ),
+        };
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let (grpc, ops) = (loopback(free_port()?), loopback(free_port()?));
+        let text = format!(
+            "issuer = \"https://login.example.se\"\n\
+             [listen]\ngrpc = \"{grpc}\"\nops = \"{ops}\"\n\
+             {parts}\
+             [[keys.master]]\nid = \"bench\"\nfile = \"{}\"\n\
+             [[organizations]]\nid = \"{ORGANIZATION}\"\ndisplay_name = \"Sample kommun\"\nregion = \"SE\"\n\
+             portals = [\"parent\"]\n\
+             [[callers]]\nname = \"sample-portal\"\nkind = \"portal\"\ntoken_sha256 = [\"{digest}\"]\n\
+             organizations = [\"{ORGANIZATION}\"]\nportals = [\"parent\"]\nmay_assert_client_ip = true\n",
+            key_file.display()
+        );
+        let config = directory.join("guardian-auth.toml");
+        std::fs::write(&config, text)?;
+        Ok(Self { directory, config, grpc, token: token.expose().clone() })
+    }
+
+    /// Imports a directory file. The time that it took and the most memory that it had, in MiB.
+    pub async fn import(&self, file: &Path) -> anyhow::Result<(Duration, f64)> {
+        let log = self.directory.join("import.log");
+        let mut command = self.command(&["import", "--organization", ORGANIZATION]);
+        command.arg(file);
+        let begun = Instant::now();
+        let mut process = Process::start(&mut command, Stdio::null(), &log, Signal::TERM)?;
+        let mut most_mib: f64 = 0.0;
+        loop {
+            // Gone for an ending process, which is no failure.
+            most_mib = most_mib.max(process.memory_mib("VmHWM").unwrap_or(0.0));
+            if let Some(status) = process.ended()? {
+                anyhow::ensure!(status.success(), "the import failed: {}", process.log_tail());
+                return Ok((begun.elapsed(), most_mib));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Starts the service and waits until it says that it serves. Its log goes nowhere: how fast a disk or a collector
+    /// takes it is not measured here.
+    pub async fn start(&self) -> anyhow::Result<Service> {
+        let log = self.directory.join("serve.log");
+        let begun = Instant::now();
+        let mut process = Process::start(&mut self.command(&["serve"]), Stdio::null(), &log, Signal::TERM)?;
+        while !is_serving(self.grpc).await {
+            process.must_run().context("guardian-auth serve")?;
+            anyhow::ensure!(begun.elapsed() < START_DEADLINE, "the service does not serve in time");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(Service { process, started_in: begun.elapsed(), grpc: self.grpc, token: self.token.clone() })
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guardian-auth"));
+        command.arg("--config").arg(&self.config).args(words);
+        command
+    }
+}
+
+impl Service {
+    /// Connections of one portal, and the token that it calls with.
+    pub async fn portal(&self, connections: usize) -> anyhow::Result<super::clients::Portal> {
+        super::clients::Portal::connect(self.grpc, connections, &self.token).await
+    }
+
+    /// A connection for health checks.
+    pub async fn health(&self) -> anyhow::Result<HealthClient<Channel>> {
+        Ok(HealthClient::new(Endpoint::from_shared(format!("http://{}", self.grpc))?.connect().await?))
+    }
+}
+
+async fn is_serving(address: SocketAddr) -> bool {
+    let ask = async {
+        let channel = Endpoint::from_shared(format!("http://{address}")).ok()?.connect().await.ok()?;
+        let request = HealthCheckRequest { service: String::new() };
+        Some(HealthClient::new(channel).check(request).await.ok()?.into_inner().status())
+    };
+    ask.await == Some(ServingStatus::Serving)
+}

@@ -1,0 +1,71 @@
+//! Metrics whose values live elsewhere: read when somebody scrapes.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+/// Events of refused calls that were dropped instead of written to the audit log.
+pub const REFUSALS_DROPPED: &str = "guardian_auth_refusal_events_dropped";
+/// Sessions ended because a replaced refresh token came back: the previous one, too late.
+pub const REUSE_RECENT_PREVIOUS: &str = "guardian_auth_refresh_reuse_recent_previous";
+/// Sessions ended because a replaced refresh token came back: an older one, which is theft.
+pub const REUSE_STALE_LINEAGE: &str = "guardian_auth_refresh_reuse_stale_lineage";
+/// Seconds since the revocation feed was read: over 1 s, this replica may not know of a session's end.
+pub const FEED_AGE: &str = "guardian_auth_revocation_feed_age_seconds";
+
+/// What a watched metric is.
+enum Value {
+    Counter(Box<dyn Fn() -> u64 + Send + Sync>),
+    Gauge(Box<dyn Fn() -> f64 + Send + Sync>),
+}
+
+struct Watched {
+    name: &'static str,
+    help: &'static str,
+    value: Value,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Collector for Watched {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        match &self.value {
+            Value::Counter(read) => {
+                let value = ConstCounter::new(read());
+                value.encode(encoder.encode_descriptor(self.name, self.help, None, value.metric_type())?)
+            }
+            Value::Gauge(read) => {
+                let value = ConstGauge::new(read());
+                value.encode(encoder.encode_descriptor(self.name, self.help, None, value.metric_type())?)
+            }
+        }
+    }
+}
+
+/// Registers a counter that is read when scraped. `_total` is added to its name.
+pub fn watch_counter(
+    registry: &mut Registry,
+    name: &'static str,
+    help: &'static str,
+    read: impl Fn() -> u64 + Send + Sync + 'static,
+) {
+    registry.register_collector(Box::new(Watched { name, help, value: Value::Counter(Box::new(read)) }));
+}
+
+/// Registers a gauge that is read when scraped.
+pub fn watch_gauge(
+    registry: &mut Registry,
+    name: &'static str,
+    help: &'static str,
+    read: impl Fn() -> f64 + Send + Sync + 'static,
+) {
+    registry.register_collector(Box::new(Watched { name, help, value: Value::Gauge(Box::new(read)) }));
+}

@@ -1,0 +1,39 @@
+//! The conformance suite of the store: every case runs on SQLite and on PostgreSQL, without exceptions.
+
+mod audit;
+mod change_password;
+mod directory_import;
+mod directory_import_logins;
+mod directory_import_passwords;
+mod login_failures;
+mod login_password;
+mod migrations;
+mod outage;
+mod races;
+mod session;
+mod signing_keys;
+mod world;
+
+/// Makes two tests of each case: `on_sqlite::…` and `on_postgres::…`. A case takes a [`world::World`] of its own.
+macro_rules! on_every_database {
+    ($($case:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::$case(crate::store::world::World::on_sqlite().await).await;
+                }
+            )+
+        }
+
+        mod on_postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::$case(crate::store::world::World::on_postgres().await).await;
+                }
+            )+
+        }
+    };
+}
+use on_every_database;
