@@ -1,6 +1,7 @@
 //! One test binary; file names equal story names.
 
 mod callers;
+mod change_password;
 mod client_address;
 mod configuration;
 mod directory_import;
@@ -17,6 +18,8 @@ mod ops;
 mod outage;
 mod overload;
 mod password_rules;
+mod session;
+mod signing_keys;
 mod store;
 mod support;
 mod transport;
