@@ -1,5 +1,6 @@
 //! One test binary; file names equal story names.
 
+mod bad_input;
 mod callers;
 mod change_password;
 mod client_address;
