@@ -123,10 +123,12 @@ fn is_test_name(word: &str) -> bool {
 #[test]
 fn every_named_test_exists() {
     let functions = functions();
+    let benchmark = read(&root().join("benches/service/figures.rs"));
+    let figures = figures(&benchmark);
     let mut named = 0;
     for page in NAMING_TESTS {
         let text = prose(&read(&root().join(page)));
-        for word in quoted(&text).filter(|word| is_test_name(word)) {
+        for word in quoted(&text).filter(|word| is_test_name(word) && !figures.contains(word)) {
             named += 1;
             assert!(functions.contains(word), "{page} names `{word}`, which is no test");
         }
@@ -170,6 +172,27 @@ fn every_command_is_written_about_and_no_other() {
         let command = rest.split_whitespace().next().unwrap();
         assert!(commands.contains(&command), "the README shows `{command}`, which is no command");
     }
+}
+
+/// The keys of the benchmark's figures, in the order of its table.
+fn figures(source: &str) -> Vec<&str> {
+    let table = source.split_once("pub const FIGURES").unwrap().1.split_once("];").unwrap().0;
+    table.split("figure(").skip(1).filter_map(|rest| rest.split('"').nth(1)).collect()
+}
+
+/// Every figure of the benchmark has a row in the README, and no other has.
+#[test]
+fn every_figure_is_in_the_readme_and_no_other() {
+    let source = read(&root().join("benches/service/figures.rs"));
+    let keys = figures(&source);
+    let readme = read(&root().join("README.md"));
+    let section = readme.split_once("## Figures").unwrap().1.split_once("\n## ").unwrap().0;
+    let rows: Vec<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(key, _)| key))
+        .collect();
+    assert!(!keys.is_empty());
+    assert_eq!(rows, keys);
 }
 
 /// The configuration that the README calls a whole one is without faults.

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod callers;
+mod change_password;
 mod client_address;
 mod configuration;
 mod directory_import;
@@ -18,6 +19,8 @@ mod ops;
 mod outage;
 mod overload;
 mod password_rules;
+mod session;
+mod signing_keys;
 mod store;
 mod support;
 mod transport;
