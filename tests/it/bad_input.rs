@@ -1,5 +1,8 @@
 //! Requests that cannot be right, at every rpc: each fault is named, no value comes back, nothing is worked for.
 
+#![expect(clippy::unwrap_used, reason = "a test whose set-up fails should stop there")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "kinds of fields that are not ours")]
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -26,6 +29,7 @@ fn long(bytes: usize) -> String {
     format!("{MARK}{}", "x".repeat(bytes - MARK.len()))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the messages hold it")]
 fn client(ip: &str, user_agent: &str, device_token: &str) -> Option<proto::ClientContext> {
     let [ip, user_agent, device_token] = [ip, user_agent, device_token].map(str::to_owned);
     Some(proto::ClientContext { ip, user_agent, device_token })
@@ -349,7 +353,7 @@ async fn bytes_that_are_no_request_are_refused_as_such() {
         }
         let answer = bench.call(&rpc, prefixed(1, b"XQZCANARY")).await;
         assert_refused(&answer, &[" UNDECODABLE"], &format!("{rpc} compressed"));
-        let answer = bench.call(&rpc, prefixed(0, &[0; 70_000])).await;
+        let answer = bench.call(&rpc, prefixed(0, &vec![0; 70_000])).await;
         assert_refused(&answer, &[" TOO_LONG"], &format!("{rpc} too long"));
     }
     assert_eq!(bench.work().await, before);

@@ -1,5 +1,7 @@
 //! Logging in with user name or debtor number and password, through the wire, on both sets of parts.
 
+#![expect(clippy::unwrap_used, reason = "a test whose set-up fails should stop there")]
+
 mod audit;
 mod budgets;
 mod equal_work;

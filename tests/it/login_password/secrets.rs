@@ -1,5 +1,6 @@
 //! Nothing that is secret or personal leaves by the log, the metrics, the counters or the database.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
@@ -200,7 +201,10 @@ async fn haul(parts: Parts) -> Haul {
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    text.bytes().fold(String::new(), |mut hex, byte| {
+        drop(write!(hex, "{byte:02x}"));
+        hex
+    })
 }
 
 /// The places that hold a secret, but for those where it is kept by design.

@@ -16,7 +16,7 @@ use crate::support::service::{
 };
 use crate::support::sql::Sql;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// One thread, slow hashes, and one wrong guess for each account.
 async fn slow_service(parts: Parts, queue: usize) -> Service {
