@@ -202,7 +202,7 @@ async fn haul(parts: Parts) -> Haul {
 
 fn hex(text: &str) -> String {
     text.bytes().fold(String::new(), |mut hex, byte| {
-        drop(write!(hex, "{byte:02x}"));
+        write!(hex, "{byte:02x}").unwrap();
         hex
     })
 }
