@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::domain::limits::Reservation;
@@ -37,6 +38,7 @@ pub enum Refusal {
 pub struct Pass {
     admitted: Admitted,
     receipt: Receipt,
+    place: OwnedSemaphorePermit,
 }
 
 /// The limiter and the hasher, in the one order in which they may be asked.
@@ -44,12 +46,15 @@ pub struct Pass {
 pub struct Gate {
     limiter: Arc<dyn RateLimiter>,
     hasher: Arc<dyn PasswordHasher>,
+    /// One for each attempt between the limiter and the end of its comparison.
+    places: Arc<Semaphore>,
 }
 
 impl Gate {
     /// A gate over a limiter and a hasher.
     pub fn new(limiter: Arc<dyn RateLimiter>, hasher: Arc<dyn PasswordHasher>) -> Self {
-        Self { limiter, hasher }
+        let places = Arc::new(Semaphore::new(hasher.capacity()));
+        Self { limiter, hasher, places }
     }
 
     /// Sheds load by what this process knows, then charges the buckets.
@@ -57,11 +62,13 @@ impl Gate {
     /// # Errors
     /// [`Refusal`]; then nothing was charged.
     pub async fn enter(&self, reservation: Reservation) -> Result<Pass, Refusal> {
-        if !self.hasher.has_room() {
-            return Err(self.overloaded());
-        }
+        // A place is taken before anything is asked: attempts that come together must not all see the same room.
+        let place = match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) if self.hasher.has_room() => place,
+            Ok(_) | Err(_) => return Err(self.overloaded()),
+        };
         match reserve(self.limiter.as_ref(), reservation).await {
-            Ok((admitted, receipt)) => Ok(Pass { admitted, receipt }),
+            Ok((admitted, receipt)) => Ok(Pass { admitted, receipt, place }),
             Err(retry_after) => Err(Refusal::RateLimited { retry_after }),
         }
     }
@@ -77,8 +84,10 @@ impl Gate {
         comparison: Comparison,
         deadline: Instant,
     ) -> Result<(Verdict, Receipt), Refusal> {
-        let Pass { admitted, receipt } = pass;
-        match self.hasher.verify(admitted, password, comparison, deadline).await {
+        let Pass { admitted, receipt, place } = pass;
+        let answer = self.hasher.verify(admitted, password, comparison, deadline).await;
+        drop(place);
+        match answer {
             Ok(verdict) => Ok((verdict, receipt)),
             Err(error) => {
                 self.limiter.give_back(receipt);

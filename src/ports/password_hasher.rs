@@ -47,6 +47,10 @@ pub enum HasherError {
 /// Password hashing on threads of its own.
 #[async_trait]
 pub trait PasswordHasher: Send + Sync {
+    /// Requests that are computed or wait at most. The gate lets no more attempts in: what would be refused at the queue
+    /// asks neither limiter nor store.
+    fn capacity(&self) -> usize;
+
     /// Whether a request would find room in the queue now: the local shedder asks it before any other work.
     fn has_room(&self) -> bool;
 

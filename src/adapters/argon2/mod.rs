@@ -122,6 +122,10 @@ impl Drop for Argon2Pool {
 
 #[async_trait]
 impl PasswordHasher for Argon2Pool {
+    fn capacity(&self) -> usize {
+        self.shared.capacity()
+    }
+
     fn has_room(&self) -> bool {
         self.shared.has_room()
     }

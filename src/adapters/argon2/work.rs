@@ -108,6 +108,10 @@ impl Shared {
     }
 
     /// Whether one more may wait.
+    pub(super) fn capacity(&self) -> usize {
+        self.settings.workers.get() + self.settings.places
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.queue.has_room()
     }

@@ -43,6 +43,10 @@ struct Hasher {
 
 #[async_trait]
 impl PasswordHasher for Hasher {
+    fn capacity(&self) -> usize {
+        self.pool.capacity()
+    }
+
     fn has_room(&self) -> bool {
         self.pool.has_room()
     }
