@@ -1,7 +1,7 @@
 //! Validation as parsing: each field becomes a domain type or a fault, and all faults go into one answer.
 //!
 //! Each helper answers `None` if, and only if, it noted a fault:
-//! ```ignore
+//! ```text
 //! let mut faults = Faults::default();
 //! let name = faults.text("login_name", message.login_name, 32);
 //! let client = faults.client(&context, message.client);

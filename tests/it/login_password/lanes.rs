@@ -108,7 +108,7 @@ async fn b02_hundred_failures_from_known_devices_close_a_password_wholly() {
     // Nor does a session make up for it: what it knows may be what was guessed.
     let refused = change_password(&calls, &session.access_token, PASSWORD, NEW_PASSWORD).await.unwrap_err();
     assert_eq!(reason(&refused), "INVALID_CREDENTIALS");
-    assert_eq!(state(&mut sql).await, "0 103 known");
+    assert_eq!(state(&mut sql).await, "1 103 known");
 }
 
 #[tokio::test]
