@@ -3,6 +3,7 @@
 #![allow(
     clippy::pedantic,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     missing_docs,
     reason = "generated code; its documentation is the proto files"
 )]

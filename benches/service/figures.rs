@@ -194,8 +194,12 @@ impl Results {
             };
             let verdict = match figure.target {
                 Target::Told => "",
-                target if target.is_met(value) => "met",
-                _ => "MISSED",
+                Target::AtLeast(_) | Target::AtMost(_) | Target::Exactly(_)
+                    if figure.target.is_met(value) =>
+                {
+                    "met"
+                }
+                Target::AtLeast(_) | Target::AtMost(_) | Target::Exactly(_) => "MISSED",
             };
             let note = &self.notes[figure.key];
             let text = format!("{value:.3}");

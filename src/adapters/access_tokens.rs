@@ -54,27 +54,35 @@ pub struct JwtKeyring {
     verified: RwLock<Verified>,
 }
 
+/// A token that was verified.
+#[derive(Clone)]
+struct Remembered {
+    claims: Arc<Claims>,
+    /// The end of the token or of its key, whichever comes first.
+    until: Timestamp,
+}
+
 /// Tokens that were verified, by the digest of their text.
 struct Verified {
-    claims: HashMap<[u8; 32], Arc<Claims>>,
+    tokens: HashMap<[u8; 32], Remembered>,
     capacity: usize,
     swept: Timestamp,
 }
 
 impl Verified {
     fn new(capacity: usize) -> Self {
-        Self { claims: HashMap::new(), capacity, swept: Timestamp::from_millis(0) }
+        Self { tokens: HashMap::new(), capacity, swept: Timestamp::from_millis(0) }
     }
 
     /// Keeps a token if there is room, or room can be made: by forgetting those that have expired, a whole pass, so not
     /// for each token of a busy second.
-    fn keep(&mut self, key: [u8; 32], claims: &Arc<Claims>, now: Timestamp) {
-        if self.claims.len() >= self.capacity && now >= self.swept.plus(SWEEP_EVERY) {
-            self.claims.retain(|_, claims| now < claims.expires);
+    fn keep(&mut self, key: [u8; 32], token: Remembered, now: Timestamp) {
+        if self.tokens.len() >= self.capacity && now >= self.swept.plus(SWEEP_EVERY) {
+            self.tokens.retain(|_, token| now < token.until);
             self.swept = now;
         }
-        if self.claims.len() < self.capacity {
-            self.claims.insert(key, Arc::clone(claims));
+        if self.tokens.len() < self.capacity {
+            self.tokens.insert(key, token);
         }
     }
 }
@@ -101,7 +109,7 @@ impl JwtKeyring {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn verify_anew(&self, token: &str) -> Option<Claims> {
+    fn verify_anew(&self, token: &str, now: Timestamp) -> Option<Remembered> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         if header.alg != Algorithm::EdDSA
             || header.typ.as_deref() != Some(TOKEN_TYPE)
@@ -116,7 +124,10 @@ impl JwtKeyring {
         if wire.iss != self.issuer {
             return None;
         }
-        wire.into_claims()
+        let claims = Arc::new(wire.into_claims()?);
+        // The store stops giving a key whose time is over; a store that is away must not lengthen it.
+        let until = key.published_until.map_or(claims.expires, |end| end.min(claims.expires));
+        (now < until).then_some(Remembered { claims, until })
     }
 }
 
@@ -192,16 +203,13 @@ impl AccessTokens for JwtKeyring {
         }
         let mut key = [0_u8; 32];
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        let known =
-            self.verified.read().unwrap_or_else(PoisonError::into_inner).claims.get(&key).map(Arc::clone);
-        if let Some(claims) = known {
-            return (now < claims.expires).then_some(claims);
+        let known = self.verified.read().unwrap_or_else(PoisonError::into_inner).tokens.get(&key).cloned();
+        if let Some(Remembered { claims, until }) = known {
+            return (now < until).then_some(claims);
         }
-        let claims = Arc::new(self.verify_anew(token)?);
-        if claims.expires <= now {
-            return None;
-        }
-        self.verified.write().unwrap_or_else(PoisonError::into_inner).keep(key, &claims, now);
+        let token = self.verify_anew(token, now)?;
+        let claims = Arc::clone(&token.claims);
+        self.verified.write().unwrap_or_else(PoisonError::into_inner).keep(key, token, now);
         Some(claims)
     }
 
@@ -241,7 +249,7 @@ impl KeyRing for JwtKeyring {
         let changed = before.len() != loaded.len() || before.iter().ne(loaded.iter().map(|key| &key.kid));
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
         if changed {
-            self.verified.write().unwrap_or_else(PoisonError::into_inner).claims.clear();
+            self.verified.write().unwrap_or_else(PoisonError::into_inner).tokens.clear();
         }
     }
 }
@@ -296,14 +304,18 @@ mod tests {
     fn a_full_cache_forgets_expired_tokens_for_live_ones() {
         let mut verified = Verified::new(2);
         let at = Timestamp::from_millis;
-        let held = |verified: &Verified, key: u8| verified.claims.contains_key(&[key; 32]);
+        let held = |verified: &Verified, key: u8| verified.tokens.contains_key(&[key; 32]);
+        let remembered = |issued| {
+            let claims = Arc::new(claims(issued));
+            Remembered { until: claims.expires, claims }
+        };
         for (key, issued) in [(1, 1_000_000), (2, 1_100_000)] {
-            verified.keep([key; 32], &Arc::new(claims(issued)), at(issued));
+            verified.keep([key; 32], remembered(issued), at(issued));
         }
         // Full, and both live for 300 s.
-        verified.keep([3; 32], &Arc::new(claims(1_200_000)), at(1_200_000));
+        verified.keep([3; 32], remembered(1_200_000), at(1_200_000));
         assert!(held(&verified, 1) && held(&verified, 2) && !held(&verified, 3));
-        verified.keep([3; 32], &Arc::new(claims(1_200_000)), at(1_300_000));
+        verified.keep([3; 32], remembered(1_200_000), at(1_300_000));
         assert!(!held(&verified, 1) && held(&verified, 2) && held(&verified, 3));
     }
 

@@ -123,7 +123,7 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
         );
     }
     println!(
-        "\nTokens of the calling systems (made now). Logins go through the token of the organization's `portal`;\n`admin` may do the same, `sync` and `operator` read the public keys only so far:"
+        "\nTokens of the calling systems (made now). Logins go through the token of the organization's `portal`;\n`admin` may do the same without stating a guardian's address, `sync` and `operator` read the public keys so far:"
     );
     let mut names: Vec<&String> = tokens.keys().collect();
     names.sort();

@@ -22,6 +22,12 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// This time, rounded down to a whole second.
+    #[must_use]
+    pub const fn whole_seconds(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(1000))
+    }
+
     /// This time plus a span; stays at the end of time instead of overflowing.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use crate::domain::audit::{Cause, Fact};
-use crate::domain::id::SessionId;
+use crate::domain::audit::{Cause, Event, Fact};
+use crate::domain::caller::AllOrSome;
+use crate::domain::id::{DeviceId, GuardianId, SessionId};
 use crate::domain::identifier::LoginName;
 use crate::domain::limits::{Lane, change_reservation};
 use crate::domain::login_password::{Account, AccountState};
-use crate::domain::organization::{Organization, OrganizationId};
+use crate::domain::organization::{Organization, OrganizationId, Portal};
 use crate::domain::password::{Blocklist, NewPassword, Refusal as PasswordRefusal};
 use crate::domain::reference_code::ReferenceCode;
 use crate::domain::secret::Secret;
@@ -112,6 +113,9 @@ struct Owner {
     compared: Secret<String>,
     /// The comparison must be right (the old password) or wrong (the new one, where a ticket stands for the old).
     must_match: bool,
+    /// Where a wrong old password is counted. A session began with a login on its device: strangers who closed the
+    /// password to unknown devices do not keep its owner from changing it.
+    lane: Lane,
 }
 
 impl ChangePasswordFlow {
@@ -134,7 +138,7 @@ impl ChangePasswordFlow {
         let owner = self.owner(proof, &raw, &origin, now).await?;
         let accepted = self.accept(&owner, new_password).await?;
 
-        let lane = Lane::UnknownDevice;
+        let lane = owner.lane.clone();
         let portal = owner.account.portal;
         let organization = OrganizationId::clone(&owner.organization.id);
         let record = Record { origin: &origin, organization: &organization, portal, lane: &lane };
@@ -161,8 +165,15 @@ impl ChangePasswordFlow {
         let (verdict, receipt) =
             self.gate.compare(pass, compared, comparison, origin.deadline).await.map_err(refused)?;
         let matched = matches!(verdict, Verdict::Match { .. });
-        if owner.must_match && !matched {
-            return Err(self.deny(&record, &owner.account, now).await);
+        if owner.must_match {
+            let closed = owner.account.password.as_ref().is_some_and(|it| it.closed_to_known_devices);
+            if !matched {
+                return Err(self.deny(&record, &owner.account, Cause::WrongPassword, now).await);
+            }
+            // Without this, a session would be worth any number of guesses.
+            if closed {
+                return Err(self.deny(&record, &owner.account, Cause::PasswordClosed, now).await);
+            }
         }
         // From here on the proof was good: nothing stays charged.
         self.gate.give_back(receipt);
@@ -202,7 +213,9 @@ impl ChangePasswordFlow {
             return Err(Error::SessionInvalid);
         }
         let by = SetPassword::Session(SessionId::clone(&claims.session));
-        Ok(Owner { organization, account, by, compared: password, must_match: true })
+        let device = DeviceId::parse(claims.session.as_str());
+        let lane = device.map_or(Lane::UnknownDevice, Lane::KnownDevice);
+        Ok(Owner { organization, account, by, compared: password, must_match: true, lane })
     }
 
     async fn owner_of_ticket(
@@ -212,7 +225,7 @@ impl ChangePasswordFlow {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Owner, Error> {
-        let invalid = || Error::TicketInvalid(new_reference(self.entropy.as_ref()));
+        let invalid = || self.ticket_invalid(origin, None, now);
         if !change_ticket::is_well_formed(token.expose()) {
             return Err(invalid());
         }
@@ -224,7 +237,8 @@ impl ChangePasswordFlow {
             let organization = self.organizations.get(&holder.organization).ok_or_else(invalid)?;
             let compared = Secret::new(new_password.expose().clone());
             let by = SetPassword::Ticket(digest);
-            return Ok(Owner { organization, account: holder.account, by, compared, must_match: false });
+            let (account, lane) = (holder.account, Lane::UnknownDevice);
+            return Ok(Owner { organization, account, by, compared, must_match: false, lane });
         }
         Err(invalid())
     }
@@ -272,10 +286,10 @@ impl ChangePasswordFlow {
                 for session in &ended.sessions {
                     self.revocations.note(session, now);
                 }
-                Ok(ended.sessions.len())
+                Ok(ended.live)
             }
             SetPasswordOutcome::ChangedMeanwhile if by_ticket => {
-                Err(Error::TicketInvalid(new_reference(self.entropy.as_ref())))
+                Err(self.ticket_invalid(record.origin, Some((record, &new.guardian)), now))
             }
             SetPasswordOutcome::ChangedMeanwhile => Err(Error::SessionInvalid),
         }
@@ -291,9 +305,34 @@ impl ChangePasswordFlow {
         record.refused(&self.refusals, self.entropy.as_ref(), now, refusal, Fact::ChangeDenied, None).into()
     }
 
-    async fn deny(&self, record: &Record<'_>, account: &Account, now: Timestamp) -> Error {
+    /// The answer to a ticket that is none, or none any more. Its event goes to the batcher: anybody can send many. Of
+    /// an unknown one nothing is known but the caller: it is written down where that acts for one organization only.
+    fn ticket_invalid(
+        &self,
+        origin: &Origin,
+        holder: Option<(&Record<'_>, &GuardianId)>,
+        now: Timestamp,
+    ) -> Error {
         let reference = new_reference(self.entropy.as_ref());
-        let fact = Fact::ChangeDenied(Cause::WrongPassword);
+        let fact = Fact::ChangeDenied(Cause::ChangeTokenInvalid);
+        if let Some((record, guardian)) = holder {
+            let event = record.event(self.entropy.as_ref(), now, fact, Some(guardian), Some(&reference));
+            self.refusals.note(event);
+        } else if let AllOrSome::Some(organizations) = &origin.caller.organizations
+            && let [organization] = organizations.as_slice()
+        {
+            let lane = Lane::UnknownDevice;
+            let portal = Portal::Parent;
+            let record = Record { origin, organization, portal, lane: &lane };
+            let event = record.event(self.entropy.as_ref(), now, fact, None, Some(&reference));
+            self.refusals.note(Event { portal: None, ..event });
+        }
+        Error::TicketInvalid(reference)
+    }
+
+    async fn deny(&self, record: &Record<'_>, account: &Account, cause: Cause, now: Timestamp) -> Error {
+        let reference = new_reference(self.entropy.as_ref());
+        let fact = Fact::ChangeDenied(cause);
         let guardian = account.guardian.clone();
         let event = record.event(self.entropy.as_ref(), now, fact, Some(&guardian), Some(&reference));
         let failure = Failure { guardian, portal: account.portal, lane: record.lane.clone(), at: now, event };

@@ -67,7 +67,7 @@ pub struct Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { created, updated, unchanged, rejected, readable, findings } = self;
-        if *readable > 0 {
+        if created + updated + unchanged == 0 {
             write!(
                 f,
                 "{readable} rows can be read, {rejected} cannot; {findings} findings. Nothing was written"

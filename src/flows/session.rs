@@ -139,8 +139,9 @@ impl SessionFlow {
         let token = self.mint.read(refresh_token).ok_or(Error::Invalid)?;
         let mut session = self.store.session(&token.session).await?.ok_or(Error::Invalid)?;
         let organization = self.organization_for(caller, &session)?;
-        // Twice at most: a rotation by somebody else in between makes the token the previous one.
-        for _ in 0..2 {
+        // Three times at most: a change of password that keeps the session may come in between, and a rotation by
+        // somebody else, which makes the token the previous one.
+        for _ in 0..3 {
             let now = self.clock.now();
             session.alive(now).map_err(|_| Error::Invalid)?;
             match self.classify(&session, &token, now) {
@@ -171,7 +172,7 @@ impl SessionFlow {
     ) -> Result<usize, Error> {
         let own = match proof {
             EndProof::Access(text) => self.session_of_access(caller, text).await?,
-            EndProof::Refresh(text) => self.session_of_refresh(caller, text).await?,
+            EndProof::Refresh(text) => self.session_of_refresh(caller, text, other.as_ref()).await?,
         };
         let target = other.unwrap_or_else(|| own.id.clone());
         if target != own.id {
@@ -248,11 +249,26 @@ impl SessionFlow {
         self.store.session(&claims.session).await?.ok_or(Error::Invalid)
     }
 
-    async fn session_of_refresh(&self, caller: &Caller, refresh_token: &str) -> Result<Session, Error> {
+    /// The session of a refresh token that is to end it or another one.
+    async fn session_of_refresh(
+        &self,
+        caller: &Caller,
+        refresh_token: &str,
+        other: Option<&SessionId>,
+    ) -> Result<Session, Error> {
         let token = self.mint.read(refresh_token).ok_or(Error::Invalid)?;
         let session = self.store.session(&token.session).await?.ok_or(Error::Invalid)?;
         self.organization_for(caller, &session)?;
-        // An old token of the family may end its session: that is what its theft would do as well.
+        // An old token of the family may end its own session: that is what its theft would do as well. For another
+        // session only one speaks that could be refreshed.
+        if other.is_some_and(|other| *other != session.id) {
+            let now = self.clock.now();
+            session.alive(now).map_err(|_| Error::Invalid)?;
+            match self.classify(&session, &token, now).0 {
+                Presented::Current | Presented::Repeated => {}
+                Presented::Reused(_) => return Err(Error::Invalid),
+            }
+        }
         Ok(session)
     }
 
@@ -304,9 +320,10 @@ impl SessionFlow {
         client: &ClientContext,
         now: Timestamp,
     ) -> Result<SessionTokens, Error> {
-        let successor = self.mint.successor(token, &session.rotation_salt);
-        if self.mint.digests(&successor).contains(&session.current) {
-            return Ok(self.mint.tokens(session, &successor, now)?);
+        for successor in self.mint.successors(token, &session.rotation_salt) {
+            if self.mint.digests(&successor).contains(&session.current) {
+                return Ok(self.mint.tokens(session, &successor, now)?);
+            }
         }
         // Only a master key that was taken away between the two calls leads here.
         self.end_reused(caller, &session, Reuse::RecentPrevious, client, now).await
@@ -348,7 +365,7 @@ impl SessionFlow {
         let end = EndSessions { guardian: own.guardian.clone(), only, reason, at: now, event };
         let ended = self.store.end_sessions(&end).await?;
         self.note_ended(&ended.sessions, now);
-        Ok(ended.sessions.len())
+        Ok(ended.live)
     }
 
     fn note_ended(&self, sessions: &[SessionId], now: Timestamp) {

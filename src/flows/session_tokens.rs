@@ -38,6 +38,7 @@ pub struct RefreshToken {
     /// The session.
     pub session: SessionId,
     secret: [u8; SECRET_BYTES],
+    check: [u8; CHECK_BYTES],
 }
 
 /// Makes and reads tokens.
@@ -56,16 +57,32 @@ impl TokenMint {
 
     /// The first refresh token of a session: 256 random bits.
     pub fn first_refresh(&self, session: &SessionId) -> RefreshToken {
-        RefreshToken { session: session.clone(), secret: random_bytes(self.entropy.as_ref()) }
+        self.checked(session, random_bytes(self.entropy.as_ref()))
     }
 
     /// The one successor of a refresh token under a salt: the same for everybody who presents the token again.
     pub fn successor(&self, token: &RefreshToken, salt: &[u8; 32]) -> RefreshToken {
-        let parts: [&[u8]; 3] = [token.session.as_str().as_bytes(), &token.secret, salt];
-        RefreshToken {
-            session: token.session.clone(),
-            secret: self.vault.digest(Purpose::RefreshSuccessor, &parts),
-        }
+        self.checked(
+            &token.session,
+            self.vault.digest(Purpose::RefreshSuccessor, &successor_parts(token, salt)),
+        )
+    }
+
+    /// The same under every configured master key, the active one first: another replica, or this one before a change
+    /// of master keys, may have rotated.
+    pub fn successors(&self, token: &RefreshToken, salt: &[u8; 32]) -> Vec<RefreshToken> {
+        let secrets = self.vault.digests(Purpose::RefreshSuccessor, &successor_parts(token, salt));
+        let under_key = |(key, secret)| {
+            let checks = self.vault.digests(Purpose::RefreshToken, &check_parts(&token.session, &secret));
+            RefreshToken { session: token.session.clone(), secret, check: cut(&checks[key]) }
+        };
+        secrets.into_iter().enumerate().map(under_key).collect()
+    }
+
+    /// A token with its check value under the active key.
+    fn checked(&self, session: &SessionId, secret: [u8; SECRET_BYTES]) -> RefreshToken {
+        let check = cut(&self.vault.digest(Purpose::RefreshToken, &check_parts(session, &secret)));
+        RefreshToken { session: session.clone(), secret, check }
     }
 
     /// A salt for the next rotation.
@@ -89,9 +106,8 @@ impl TokenMint {
 
     /// The text that the portal gets.
     pub fn write(&self, token: &RefreshToken) -> Secret<String> {
-        let check = self.vault.digest(Purpose::RefreshToken, &check_parts(token));
         let mut bytes = token.secret.to_vec();
-        bytes.extend_from_slice(&check[..CHECK_BYTES]);
+        bytes.extend_from_slice(&token.check);
         Secret::new(format!("{PREFIX}{}{}", token.session, URL_SAFE_NO_PAD.encode(bytes)))
     }
 
@@ -101,15 +117,12 @@ impl TokenMint {
         let session = SessionId::parse(session)?;
         let bytes = URL_SAFE_NO_PAD.decode(bytes).ok()?;
         let (secret, check) = bytes.split_at_checked(SECRET_BYTES)?;
-        if check.len() != CHECK_BYTES {
-            return None;
-        }
-        let token = RefreshToken { session, secret: secret.try_into().ok()? };
+        let token = RefreshToken { session, secret: secret.try_into().ok()?, check: check.try_into().ok()? };
         let genuine = self
             .vault
-            .digests(Purpose::RefreshToken, &check_parts(&token))
+            .digests(Purpose::RefreshToken, &check_parts(&token.session, &token.secret))
             .iter()
-            .any(|expected| bool::from(expected[..CHECK_BYTES].ct_eq(check)));
+            .any(|expected| bool::from(cut(expected).ct_eq(&token.check)));
         genuine.then_some(token)
     }
 
@@ -123,7 +136,8 @@ impl TokenMint {
         refresh: &RefreshToken,
         now: Timestamp,
     ) -> Result<SessionTokens, PortError> {
-        let access_expires = now.plus(ACCESS_TOKEN_LIFETIME).min(session.absolute_expires);
+        // `exp` has whole seconds: what the portal is told must not be later.
+        let access_expires = now.plus(ACCESS_TOKEN_LIFETIME).min(session.absolute_expires).whole_seconds();
         let claims = Claims {
             organization: session.organization.clone(),
             portal: session.portal,
@@ -141,10 +155,20 @@ impl TokenMint {
     }
 }
 
+fn successor_parts<'a>(token: &'a RefreshToken, salt: &'a [u8; 32]) -> [&'a [u8]; 3] {
+    [token.session.as_str().as_bytes(), &token.secret, salt]
+}
+
 fn digest_parts(token: &RefreshToken) -> [&[u8]; 3] {
     [b"digest", token.session.as_str().as_bytes(), &token.secret]
 }
 
-fn check_parts(token: &RefreshToken) -> [&[u8]; 3] {
-    [b"check", token.session.as_str().as_bytes(), &token.secret]
+fn check_parts<'a>(session: &'a SessionId, secret: &'a [u8; SECRET_BYTES]) -> [&'a [u8]; 3] {
+    [b"check", session.as_str().as_bytes(), secret]
+}
+
+fn cut(digest: &[u8; 32]) -> [u8; CHECK_BYTES] {
+    let mut check = [0; CHECK_BYTES];
+    check.copy_from_slice(&digest[..CHECK_BYTES]);
+    check
 }

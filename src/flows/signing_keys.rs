@@ -63,7 +63,9 @@ impl SigningKeyFlow {
     /// [`PortError`].
     pub async fn rotate(&self, publish_ahead: Duration) -> Result<(String, Timestamp), PortError> {
         let now = self.clock.now();
-        let signs_from = now.plus(publish_ahead);
+        // Where there is no key yet there is nothing to wait for.
+        let first = self.store.signing_keys(now).await?.is_empty();
+        let signs_from = if first { now } else { now.plus(publish_ahead) };
         let key = self.ring.generate(signs_from)?;
         let retired = signs_from.plus(ACCESS_TOKEN_LIFETIME).plus(LEEWAY).plus(PUBLISH_AHEAD);
         self.store.add_signing_key(&self.sealed(&key, now), retired, false).await?;

@@ -121,9 +121,20 @@ impl Upkeep {
 
     async fn follow_feed(&self, mut cursor: FeedCursor) {
         let mut feed = ticker(FEED_INTERVAL);
+        let mut away = false;
         loop {
             feed.tick().await;
-            report("revocation feed", self.read_feed(&mut cursor).await);
+            let failed = match self.read_feed(&mut cursor).await {
+                Ok(()) => None,
+                Err(error) => Some(error.to_string()),
+            };
+            // Once an outage and once its end: at three looks a second, more would drown everything else.
+            match &failed {
+                Some(error) if !away => tracing::warn!(error, "the revocation feed cannot be read"),
+                None if away => tracing::info!("the revocation feed is read again"),
+                Some(_) | None => {}
+            }
+            away = failed.is_some();
         }
     }
 

@@ -71,10 +71,10 @@ mod tests {
         let cases: [(&str, Option<Duration>); 11] = [
             ("1S", Some(Duration::from_secs(1))),
             ("50m", Some(Duration::from_millis(50))),
-            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("99999999H", Some(Duration::from_hours(99_999_999))),
             ("0n", Some(Duration::ZERO)),
             ("7u", Some(Duration::from_micros(7))),
-            ("2M", Some(Duration::from_secs(120))),
+            ("2M", Some(Duration::from_mins(2))),
             ("123456789S", None),
             ("S", None),
             ("-1S", None),

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use guardian_auth::config::Config;
 use guardian_auth::proto::DESCRIPTOR_SET;
 use prost_reflect::DescriptorPool;
 
@@ -122,10 +123,12 @@ fn is_test_name(word: &str) -> bool {
 #[test]
 fn every_named_test_exists() {
     let functions = functions();
+    let benchmark = read(&root().join("benches/service/figures.rs"));
+    let figures = figures(&benchmark);
     let mut named = 0;
     for page in NAMING_TESTS {
         let text = prose(&read(&root().join(page)));
-        for word in quoted(&text).filter(|word| is_test_name(word)) {
+        for word in quoted(&text).filter(|word| is_test_name(word) && !figures.contains(word)) {
             named += 1;
             assert!(functions.contains(word), "{page} names `{word}`, which is no test");
         }
@@ -168,6 +171,54 @@ fn every_command_is_written_about_and_no_other() {
     for rest in readme.split("--config FILE ").skip(1) {
         let command = rest.split_whitespace().next().unwrap();
         assert!(commands.contains(&command), "the README shows `{command}`, which is no command");
+    }
+}
+
+/// The keys of the benchmark's figures, in the order of its table.
+fn figures(source: &str) -> Vec<&str> {
+    let table = source.split_once("pub const FIGURES").unwrap().1.split_once("];").unwrap().0;
+    table.split("figure(").skip(1).filter_map(|rest| rest.split('"').nth(1)).collect()
+}
+
+/// Every figure of the benchmark has a row in the README, and no other has.
+#[test]
+fn every_figure_is_in_the_readme_and_no_other() {
+    let source = read(&root().join("benches/service/figures.rs"));
+    let keys = figures(&source);
+    let readme = read(&root().join("README.md"));
+    let section = readme.split_once("## Figures").unwrap().1.split_once("\n## ").unwrap().0;
+    let rows: Vec<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(key, _)| key))
+        .collect();
+    assert!(!keys.is_empty());
+    assert_eq!(rows, keys);
+}
+
+/// The configuration that the README calls a whole one is without faults.
+#[test]
+fn the_configuration_of_the_readme_is_whole() {
+    let readme = read(&root().join("README.md"));
+    let mut text = readme.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0.to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("tls.crt", "a certificate"),
+        ("tls.key", "a key"),
+        ("postgres-url", "postgres://guardian@localhost/guardian?sslmode=verify-full\n"),
+        ("redis-url", "rediss://guardian@localhost:6379/0\n"),
+        ("master-key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"),
+    ] {
+        let path = directory.path().join(name);
+        fs::write(&path, content).unwrap();
+        let quoted = format!("\"{name}\"");
+        assert!(text.contains(&quoted), "the README does not name {name}");
+        text = text.replace(&quoted, &format!("\"{}\"", path.display()));
+    }
+    let file = directory.path().join("guardian-auth.toml");
+    fs::write(&file, text).unwrap();
+    if let Err(faults) = Config::load(Some(&file), std::iter::empty()) {
+        let faults: Vec<String> = faults.as_slice().iter().map(ToString::to_string).collect();
+        panic!("{}", faults.join("\n"));
     }
 }
 

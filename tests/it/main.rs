@@ -1,6 +1,25 @@
 //! One test binary; file names equal story names.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::unchecked_time_subtraction,
+    reason = "a test that cannot go on fails where it stands; clippy lets test functions, not their helpers"
+)]
+#![allow(
+    clippy::format_collect,
+    clippy::assigning_clones,
+    clippy::needless_pass_by_value,
+    clippy::duration_suboptimal_units,
+    clippy::wildcard_enum_match_arm,
+    clippy::unnecessary_wraps,
+    clippy::large_stack_arrays,
+    clippy::cloned_ref_to_slice_refs,
+    reason = "speed and growth of tests matter less than that they read like the story"
+)]
+
+mod bad_input;
 mod callers;
+mod change_password;
 mod client_address;
 mod configuration;
 mod directory_import;
@@ -15,7 +34,10 @@ mod login_password;
 mod metrics_documented;
 mod ops;
 mod outage;
+mod overload;
 mod password_rules;
+mod session;
+mod signing_keys;
 mod store;
 mod support;
 mod transport;

@@ -60,11 +60,14 @@ const ROTATE: Statement = Statement::new(
          end_reason, user_agent, credential_epoch AS account_epoch",
 );
 
-/// `$4` is a session to end, or `''` for all of them; `$5` is one to keep, or `''`.
+/// `$4` is a session to end, or `''` for all of them; `$5` is one to keep, or `''`. One that ran out ends as well: the
+/// clock of another replica may be behind.
 const END: Statement = Statement::new(
     "end_sessions",
     "UPDATE session SET ended_ms = $2, end_reason = $3 \
-     WHERE guardian_id = $1 AND ended_ms IS NULL AND ($4 = '' OR id = $4) AND id <> $5 RETURNING id",
+     WHERE guardian_id = $1 AND ended_ms IS NULL AND ($4 = '' OR id = $4) AND id <> $5 \
+     RETURNING id, \
+         CAST(CASE WHEN idle_expires_ms > $2 AND absolute_expires_ms > $2 THEN 1 ELSE 0 END AS bigint) AS live",
 );
 
 const ADD_REVOCATION: Insert = Insert {
@@ -151,13 +154,17 @@ pub(super) async fn end(
     let rows = unit.rows(&END, bind![guardian, at, reason.as_str(), only, but]).await?;
     let sessions =
         rows.iter().map(|row| row.parsed("id", SessionId::parse)).collect::<Result<Vec<_>, _>>()?;
+    let mut live = 0;
+    for row in &rows {
+        live += usize::from(row.flag("live")?);
+    }
     ADD_REVOCATION
         .run(unit, &sessions, |session, arguments| {
             push(arguments, session);
             push(arguments, &at);
         })
         .await?;
-    Ok(Ended { sessions })
+    Ok(Ended { sessions, live })
 }
 
 fn session(row: &AnyRow) -> Result<Session, PortError> {

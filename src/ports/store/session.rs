@@ -57,6 +57,8 @@ pub struct EndSessions {
 pub struct Ended {
     /// Those that ended now, so that this replica need not wait for the feed.
     pub sessions: Vec<SessionId>,
+    /// How many of them could have gone on: people are told this number. The others had run out already.
+    pub live: usize,
 }
 
 /// A session that ended, as replicas learn of it.

@@ -558,6 +558,7 @@ async fn a_file_of_nothing_but_bad_lines_is_reported_line_by_line() {
     let home = Home::on_sqlite().await;
     let (summary, report) = home.import(&kommun(), &"{\n".repeat(1200)).await;
     assert_eq!((summary.rejected, summary.findings), (1200, 0));
+    assert_eq!(summary.to_string(), "0 rows can be read, 1200 cannot; 0 findings. Nothing was written");
     let lines: Vec<u64> = report.0.iter().map(|row| row.line).collect();
     assert_eq!(lines, (1..=1200).collect::<Vec<_>>());
     let expected = guardian_auth::domain::directory_row::Note::from(Unreadable::NotJson { column: 1 });

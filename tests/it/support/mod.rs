@@ -6,6 +6,7 @@ pub mod postgres;
 pub mod redis;
 pub mod rust_source;
 pub mod service;
+pub mod sql;
 
 use std::fs::File;
 use std::future::Future;
@@ -65,6 +66,13 @@ fn told_by_tests_run(variable: &str) -> String {
             "{variable} is not set: start the tests with tests/run, which starts the servers that they need"
         )
     })
+}
+
+/// Whether tests that have a small and a full size run at full size: minutes instead of seconds.
+pub fn full_size() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the one place where tests read their size")]
+    let value = std::env::var("GUARDIAN_AUTH_TEST_FULL");
+    value.is_ok_and(|value| value == "1")
 }
 
 /// Looks for a program on PATH, then in `elsewhere`.

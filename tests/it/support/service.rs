@@ -208,11 +208,6 @@ impl Service {
     pub async fn metric(&self, name: &str, labels: &str) -> f64 {
         sum_of(&self.metrics().await, name, labels)
     }
-
-    /// A GET on the ops port.
-    pub async fn ops_get(&self, path: &str) -> (u16, String) {
-        http_get(self.ops, path).await
-    }
 }
 
 /// The sum of a metric's samples in a text of metrics whose labels contain `labels`.
