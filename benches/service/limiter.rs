@@ -102,7 +102,8 @@ fn limiter(port: u16, tasks: &TaskTracker, stop: &CancellationToken) -> anyhow::
 }
 
 fn reservations() -> anyhow::Result<Vec<Reservation>> {
-    let wide = Quota::new(1_000_000, Duration::from_millis(1));
+    // A million decisions and as many bare ones go into the organization's.
+    let wide = Quota::new(100_000_000, Duration::from_millis(1));
     let policy = LimitPolicy {
         organization: wide,
         network: wide,

@@ -145,16 +145,13 @@ async fn admit(
     credential_epoch: i64,
     reset: Option<(Portal, &Lane)>,
 ) -> Result<OpenOutcome, PortError> {
-    let is_held = match reset {
-        Some((portal, lane)) => {
-            let (unknown, known) = lane_flags(lane);
-            let values = bind![guardian, portal, unknown, known, credential_epoch, organization];
-            unit.execute(&ADMIT.of(unit.dialect()), values).await? > 0
-        }
-        None => {
-            let values = bind![guardian, credential_epoch, organization];
-            unit.row(&HOLD_ACCOUNT.of(unit.dialect()), values).await?.is_some()
-        }
+    let is_held = if let Some((portal, lane)) = reset {
+        let (unknown, known) = lane_flags(lane);
+        let values = bind![guardian, portal, unknown, known, credential_epoch, organization];
+        unit.execute(&ADMIT.of(unit.dialect()), values).await? > 0
+    } else {
+        let values = bind![guardian, credential_epoch, organization];
+        unit.row(&HOLD_ACCOUNT.of(unit.dialect()), values).await?.is_some()
     };
     Ok(if is_held { OpenOutcome::Opened } else { OpenOutcome::AccountChanged })
 }
