@@ -2,6 +2,7 @@
 
 use super::audit::Cause;
 use super::id::GuardianId;
+use super::identifier::LoginName;
 use super::limits::Lane;
 use super::organization::Portal;
 use super::password::PasswordHash;
@@ -34,6 +35,8 @@ pub struct Account {
     pub credential_epoch: i64,
     /// The password, if there is one.
     pub password: Option<StoredPassword>,
+    /// All login names at this portal.
+    pub login_names: Vec<LoginName>,
 }
 
 /// A password on file.

@@ -136,7 +136,7 @@ impl ChangePasswordFlow {
         let now = self.clock.now();
         let raw = Secret::new(new_password.expose().clone());
         let owner = self.owner(proof, &raw, &origin, now).await?;
-        let accepted = self.accept(&owner, new_password).await?;
+        let accepted = self.accept(&owner, new_password)?;
 
         let lane = owner.lane.clone();
         let portal = owner.account.portal;
@@ -243,12 +243,11 @@ impl ChangePasswordFlow {
         Err(invalid())
     }
 
-    async fn accept(&self, owner: &Owner, new_password: Secret<String>) -> Result<NewPassword, Error> {
+    fn accept(&self, owner: &Owner, new_password: Secret<String>) -> Result<NewPassword, Error> {
         if owner.must_match && owner.compared.expose() == new_password.expose() {
             return Err(Error::Refused(vec![PasswordRefusal::SameAsCurrent]));
         }
-        let names = self.store.login_names(&owner.account.guardian, owner.account.portal).await?;
-        let names: Vec<&str> = names.iter().map(LoginName::as_str).collect();
+        let names: Vec<&str> = owner.account.login_names.iter().map(LoginName::as_str).collect();
         owner.organization.password.accept(new_password, &self.blocklist, &names).map_err(Error::Refused)
     }
 

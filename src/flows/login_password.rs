@@ -150,7 +150,7 @@ impl LoginFlow {
         };
         match decide(candidates, right, &lane, now) {
             Decision::LogIn(account) => {
-                let outcome = self.begin_session(&record, &organization, &account, &login_name, now).await;
+                let outcome = self.begin_session(&record, &organization, &account, now).await;
                 self.settle(receipt, &outcome);
                 if outdated && outcome.is_ok() {
                     self.make_hash_anew(&account, again);
@@ -158,7 +158,7 @@ impl LoginFlow {
                 outcome
             }
             Decision::ChangeFirst(account) => {
-                let outcome = self.issue_ticket(&record, &organization, &account, &login_name, now).await;
+                let outcome = self.issue_ticket(&record, &organization, &account, now).await;
                 self.settle(receipt, &outcome);
                 outcome
             }
@@ -191,7 +191,6 @@ impl LoginFlow {
         record: &Record<'_>,
         organization: &Organization,
         account: &Account,
-        login_name: &LoginName,
         now: Timestamp,
     ) -> Result<Outcome, Error> {
         let id = SessionId::new(now, random_bytes(self.entropy.as_ref()));
@@ -219,7 +218,6 @@ impl LoginFlow {
         };
         // Signed before it is stored: a session that nobody can use is never acknowledged.
         let tokens = self.mint.tokens(session.clone(), &refresh, now)?;
-        let names = self.store.login_names(&account.guardian, account.portal).await?;
         let mut event =
             record.event(self.entropy.as_ref(), now, Fact::LoggedIn, Some(&account.guardian), None);
         event.session = Some(id);
@@ -227,7 +225,7 @@ impl LoginFlow {
         match self.store.open_session(&new).await? {
             OpenOutcome::Opened => Ok(Outcome::Session {
                 tokens: Box::new(tokens),
-                device_token: self.device(record, &names, login_name, now),
+                device_token: self.devices.issue(record.lane, record.organization, &account.login_names, now),
             }),
             OpenOutcome::AccountChanged => Err(self.changed_meanwhile(record, account, now).await),
         }
@@ -238,7 +236,6 @@ impl LoginFlow {
         record: &Record<'_>,
         organization: &Organization,
         account: &Account,
-        login_name: &LoginName,
         now: Timestamp,
     ) -> Result<Outcome, Error> {
         let change_token = change_ticket::new_token(self.entropy.as_ref());
@@ -259,28 +256,15 @@ impl LoginFlow {
                 None,
             ),
         };
-        let names = self.store.login_names(&account.guardian, account.portal).await?;
         match self.store.issue_change_ticket(&ticket).await? {
             OpenOutcome::Opened => Ok(Outcome::ChangeFirst {
                 change_token,
                 expires,
                 rule: organization.password.clone(),
-                device_token: self.device(record, &names, login_name, now),
+                device_token: self.devices.issue(record.lane, record.organization, &account.login_names, now),
             }),
             OpenOutcome::AccountChanged => Err(self.changed_meanwhile(record, account, now).await),
         }
-    }
-
-    fn device(
-        &self,
-        record: &Record<'_>,
-        names: &[LoginName],
-        login_name: &LoginName,
-        now: Timestamp,
-    ) -> Secret<String> {
-        let own = [login_name.clone()];
-        let names = if names.is_empty() { &own } else { names };
-        self.devices.issue(record.lane, record.organization, names, now)
     }
 
     async fn wrong_portal(

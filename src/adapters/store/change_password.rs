@@ -13,7 +13,7 @@ use crate::ports::store::{
 };
 
 use super::bind::bind;
-use super::login_password::account;
+use super::login_password::{account, account_columns};
 use super::row::Columns;
 use super::statement::Statement;
 use super::unit::Unit;
@@ -21,19 +21,23 @@ use super::{SqlStore, audit, session};
 
 const ACCOUNT: Statement = Statement::new(
     "find_account",
-    "SELECT g.id, g.state, g.credential_epoch, \
-            c.hash, c.must_change, c.expires_ms, c.closed_unknown_ms, c.closed_known_ms \
-     FROM guardian g LEFT JOIN credential c ON c.guardian_id = g.id AND c.portal = $2 WHERE g.id = $1",
+    concat!(
+        "SELECT ",
+        account_columns!("$2"),
+        " FROM guardian g LEFT JOIN credential c ON c.guardian_id = g.id AND c.portal = $2 WHERE g.id = $1"
+    ),
 );
 
 const TICKET_HOLDER: Statement = Statement::new(
     "find_ticket_holder",
-    "SELECT t.organization, t.portal, g.id, g.state, g.credential_epoch, \
-            c.hash, c.must_change, c.expires_ms, c.closed_unknown_ms, c.closed_known_ms \
-     FROM change_ticket t \
+    concat!(
+        "SELECT t.organization, t.portal, ",
+        account_columns!("t.portal"),
+        " FROM change_ticket t \
      JOIN guardian g ON g.id = t.guardian_id AND g.credential_epoch = t.credential_epoch \
      LEFT JOIN credential c ON c.guardian_id = t.guardian_id AND c.portal = t.portal \
-     WHERE t.digest = $1 AND t.expires_ms > $2",
+     WHERE t.digest = $1 AND t.expires_ms > $2"
+    ),
 );
 
 const BUMP_EPOCH: Statement = Statement::new(

@@ -19,19 +19,36 @@ use crate::ports::store::{
 
 use super::bind::bind;
 use super::dialect::PerDialect;
-use super::row::{Columns, account_state, login_name};
+use super::row::{Columns, account_state, corrupt, login_name};
 use super::statement::Statement;
 use super::unit::Unit;
 use super::{SqlStore, audit, session};
 
+/// What an account is read from: `g` is the guardian, `c` the credential. The login names come in the same statement,
+/// parted by a space, which no login name holds: a login asks the store once.
+macro_rules! account_columns {
+    ($portal:literal) => {
+        concat!(
+            "g.id, g.state, g.credential_epoch, \
+             c.hash, c.must_change, c.expires_ms, c.closed_unknown_ms, c.closed_known_ms, \
+             (SELECT string_agg(n.login_name, ' ') FROM guardian_login n WHERE n.guardian_id = g.id AND n.portal = ",
+            $portal,
+            ") AS login_names"
+        )
+    };
+}
+pub(super) use account_columns;
+
 const CANDIDATES: Statement = Statement::new(
     "find_login_candidates",
-    "SELECT l.portal, g.id, g.state, g.credential_epoch, \
-            c.hash, c.must_change, c.expires_ms, c.closed_unknown_ms, c.closed_known_ms \
-     FROM guardian_login l \
+    concat!(
+        "SELECT l.portal, ",
+        account_columns!("l.portal"),
+        " FROM guardian_login l \
      JOIN guardian g ON g.id = l.guardian_id \
      LEFT JOIN credential c ON c.guardian_id = l.guardian_id AND c.portal = l.portal \
-     WHERE l.organization = $1 AND l.portal IN ($2, $3) AND l.login_name = $4",
+     WHERE l.organization = $1 AND l.portal IN ($2, $3) AND l.login_name = $4"
+    ),
 );
 
 /// Counts in one lane and closes the password to it in the same statement. The count of a closed lane goes on and
@@ -91,11 +108,6 @@ const ADD_TICKET: Statement = Statement::new(
      VALUES ($1, $2, $3, $4, $5, $6)",
 );
 
-const LOGIN_NAMES: Statement = Statement::new(
-    "list_login_names",
-    "SELECT login_name FROM guardian_login WHERE guardian_id = $1 AND portal = $2 ORDER BY login_name",
-);
-
 const REPLACE_HASH: Statement = Statement::new(
     "replace_outdated_hash",
     "UPDATE credential SET hash = $4, hash_parameters = $5 WHERE guardian_id = $1 AND portal = $2 AND hash = $3",
@@ -126,7 +138,16 @@ pub(super) fn account(row: &AnyRow, portal: Portal) -> Result<Account, PortError
         state: row.parsed("state", account_state)?,
         credential_epoch: row.column("credential_epoch")?,
         password,
+        login_names: login_names(row)?,
     })
+}
+
+fn login_names(row: &AnyRow) -> Result<Vec<LoginName>, PortError> {
+    let parted = row.column::<Option<&str>>("login_names")?.unwrap_or_default();
+    let parse = |name| login_name(name).ok_or_else(|| corrupt("login_names"));
+    let mut names = parted.split_whitespace().map(parse).collect::<Result<Vec<_>, _>>()?;
+    names.sort();
+    Ok(names)
 }
 
 /// One for the lane that it is, zero for the other: unknown devices, known devices.
@@ -237,11 +258,6 @@ impl LoginPasswordStore for SqlStore {
             }
         }
         Ok(outcome)
-    }
-
-    async fn login_names(&self, guardian: &GuardianId, portal: Portal) -> Result<Vec<LoginName>, PortError> {
-        let rows = self.read().await?.rows(&LOGIN_NAMES, bind![guardian, portal]).await?;
-        rows.iter().map(|row| row.parsed("login_name", login_name)).collect()
     }
 
     async fn replace_outdated_hash(

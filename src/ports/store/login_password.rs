@@ -122,12 +122,6 @@ pub trait LoginPasswordStore: Send + Sync {
     /// [`PortError`].
     async fn issue_change_ticket(&self, ticket: &ChangeTicket) -> Result<OpenOutcome, PortError>;
 
-    /// All login names of an account at its portal, for the device token.
-    ///
-    /// # Errors
-    /// [`PortError`].
-    async fn login_names(&self, guardian: &GuardianId, portal: Portal) -> Result<Vec<LoginName>, PortError>;
-
     /// Replaces a hash by one with the live parameters if it is still the one that was compared.
     ///
     /// # Errors

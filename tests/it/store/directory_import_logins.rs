@@ -2,7 +2,6 @@
 
 use guardian_auth::domain::directory::{GuardianLogin, GuardianRecord, LoginNameKind, RowOutcome};
 use guardian_auth::domain::organization::Portal;
-use guardian_auth::ports::store::LoginPasswordStore;
 
 use super::directory_import::codes;
 use super::on_every_database;
@@ -53,8 +52,7 @@ async fn a_name_that_became_free_is_taken_and_the_spare_stays(world: World) {
     assert_eq!(outcomes, [RowOutcome::Updated(vec![]), RowOutcome::Updated(vec![])]);
     let second = world.account("CDF2345HJK").await.guardian;
     assert_eq!(world.account("10042").await.guardian, second);
-    let names = world.store.login_names(&second, Portal::Parent).await.expect("names");
-    assert_eq!(names, [login_name("10042"), login_name("CDF2345HJK")]);
+    assert_eq!(world.account("10042").await.login_names, [login_name("10042"), login_name("CDF2345HJK")]);
 }
 
 async fn a_spare_that_is_taken_too_is_a_finding(world: World) {

@@ -2,7 +2,7 @@
 
 use guardian_auth::domain::audit::Fact;
 use guardian_auth::domain::directory::Relation;
-use guardian_auth::domain::id::{GuardianId, SessionId};
+use guardian_auth::domain::id::SessionId;
 use guardian_auth::domain::limits::Lane;
 use guardian_auth::domain::login_password::{Account, AccountState};
 use guardian_auth::domain::organization::Portal;
@@ -207,10 +207,13 @@ async fn login_names_are_those_of_the_portal(world: World) {
     record.logins.push(debtor_login(Portal::Childminder, "30042"));
     world.import(vec![school("s"), child("c", "s"), record.into()]).await;
     let account = world.account("10042").await;
-    let names = world.store.login_names(&account.guardian, Portal::Parent).await.expect("names");
-    assert_eq!(names, [login_name("10042"), login_name("20042")]);
-    let nobody = GuardianId::new(at(1), random());
-    assert!(world.store.login_names(&nobody, Portal::Parent).await.expect("names").is_empty());
+    assert_eq!(account.login_names, [login_name("10042"), login_name("20042")]);
+    let found = world.store.account(&account.guardian, Portal::Parent).await.expect("an answer");
+    assert_eq!(found.expect("the account").login_names, account.login_names);
+    let found = world.store.account(&account.guardian, Portal::Childminder).await.expect("an answer");
+    assert_eq!(found.expect("the account").login_names, [login_name("30042")]);
+    let found = world.store.account(&account.guardian, Portal::Staff).await.expect("an answer");
+    assert!(found.expect("the account").login_names.is_empty());
 }
 
 async fn an_outdated_hash_is_replaced_only_if_it_is_still_there(world: World) {
