@@ -187,7 +187,7 @@ impl App {
     /// Stops in order: not ready → no new calls, those in flight end → attempts end → the rest. Bounded by
     /// `listen.drain_timeout` and the deadlines of the store.
     pub async fn stop(self) {
-        self.health.set_ready(false).await;
+        self.health.drain().await;
         self.drain.cancel();
         joined("grpc", self.grpc.await);
         self.attempts.close();

@@ -86,6 +86,8 @@ pub enum Cause {
     RateLimited,
     /// The service had no room to check a password.
     Overloaded,
+    /// The caller's deadline passed while the attempt waited for a thread.
+    DeadlineExceeded,
     /// The account changed while the attempt ran.
     ChangedMeanwhile,
     /// The token for changing a password was unknown, used or too old.
@@ -153,7 +155,7 @@ impl Fact {
 
 impl Cause {
     /// All causes, for documentation tests.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::UnknownLoginName,
         Self::WrongPassword,
         Self::NoPassword,
@@ -164,6 +166,7 @@ impl Cause {
         Self::WrongPortal,
         Self::RateLimited,
         Self::Overloaded,
+        Self::DeadlineExceeded,
         Self::ChangedMeanwhile,
         Self::ChangeTokenInvalid,
     ];
@@ -181,6 +184,7 @@ impl Cause {
             Self::WrongPortal => "wrong_portal",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
+            Self::DeadlineExceeded => "deadline_exceeded",
             Self::ChangedMeanwhile => "changed_meanwhile",
             Self::ChangeTokenInvalid => "change_token_invalid",
         }

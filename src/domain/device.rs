@@ -9,7 +9,7 @@ use super::time::Timestamp;
 /// A device stays known for 180 days after its last login with a password.
 pub const DEVICE_TOKEN_LIFETIME: Duration = Duration::from_hours(180 * 24);
 
-/// A keyed digest of organization and login name.
+/// A keyed digest of organization, portal and login name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LoginNameDigest(pub [u8; 16]);
 

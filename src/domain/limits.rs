@@ -64,14 +64,14 @@ pub enum Scope {
     Organization,
     /// Failures of a network.
     Network(Network),
-    /// A call without an address, per caller name: never shared between callers.
-    UnknownNetwork(String),
     /// Failures on a login name, whether or not it exists.
     Account(LoginName),
     /// The same over a longer span.
     AccountLong(LoginName),
     /// Failures on a login name from a network.
     AccountNetwork(LoginName, Network),
+    /// The same where the network is not known, through a caller by name: shared with nobody else's unknown.
+    AccountUnknownNetwork(LoginName, String),
     /// Failures on a login name from a known device.
     Device(LoginName, DeviceId),
     /// Failures of a guardian who holds a session or a change ticket: changing a password has a budget of its own.
@@ -116,17 +116,21 @@ pub fn password_reservation(
     caller: &str,
     lane: &Lane,
 ) -> Reservation {
-    let mut charges = vec![network_charge(policy, network, caller)];
+    let mut charges = Vec::with_capacity(5);
+    if *lane == Lane::UnknownDevice {
+        charges.push(Charge { scope: Scope::Organization, quota: policy.organization });
+    }
+    charges.extend(network_charge(policy, network));
     match lane {
         Lane::UnknownDevice => {
-            charges.insert(0, Charge { scope: Scope::Organization, quota: policy.organization });
-            charges.push(Charge { scope: Scope::Account(login_name.clone()), quota: policy.account });
-            charges
-                .push(Charge { scope: Scope::AccountLong(login_name.clone()), quota: policy.account_long });
-            if network != Network::Unknown {
-                let scope = Scope::AccountNetwork(login_name.clone(), network);
-                charges.push(Charge { scope, quota: policy.account_network });
-            }
+            let name = || login_name.clone();
+            let pair = match network {
+                Network::Unknown => Scope::AccountUnknownNetwork(name(), caller.to_owned()),
+                Network::V4(_) | Network::V6(_) => Scope::AccountNetwork(name(), network),
+            };
+            charges.push(Charge { scope: Scope::Account(name()), quota: policy.account });
+            charges.push(Charge { scope: Scope::AccountLong(name()), quota: policy.account_long });
+            charges.push(Charge { scope: pair, quota: policy.account_network });
         }
         Lane::KnownDevice(device) => {
             let scope = Scope::Device(login_name.clone(), device.clone());
@@ -142,20 +146,19 @@ pub fn change_reservation(
     organization: &OrganizationId,
     guardian: &GuardianId,
     network: Network,
-    caller: &str,
 ) -> Reservation {
-    let charges = vec![
-        network_charge(policy, network, caller),
-        Charge { scope: Scope::Guardian(guardian.clone()), quota: policy.account },
-        Charge { scope: Scope::GuardianLong(guardian.clone()), quota: policy.account_long },
-    ];
+    let mut charges: Vec<Charge> = network_charge(policy, network).into_iter().collect();
+    charges.push(Charge { scope: Scope::Guardian(guardian.clone()), quota: policy.account });
+    charges.push(Charge { scope: Scope::GuardianLong(guardian.clone()), quota: policy.account_long });
     Reservation { organization: organization.clone(), charges }
 }
 
-fn network_charge(policy: &LimitPolicy, network: Network, caller: &str) -> Charge {
-    let scope = match network {
-        Network::Unknown => Scope::UnknownNetwork(caller.to_owned()),
-        Network::V4(_) | Network::V6(_) => Scope::Network(network),
-    };
-    Charge { scope, quota: policy.network }
+/// None where the network is not known: one bucket for everybody's unknown would let one attacker refuse them all.
+fn network_charge(policy: &LimitPolicy, network: Network) -> Option<Charge> {
+    match network {
+        Network::Unknown => None,
+        Network::V4(_) | Network::V6(_) => {
+            Some(Charge { scope: Scope::Network(network), quota: policy.network })
+        }
+    }
 }

@@ -123,7 +123,7 @@ impl Record<'_> {
             Refusal::Overloaded { retry_after } => {
                 (Cause::Overloaded, Error::Overloaded { retry_after, reference: reference.clone() })
             }
-            Refusal::Expired => return Error::Expired,
+            Refusal::Expired => (Cause::DeadlineExceeded, Error::Expired),
             Refusal::Failed(detail) => {
                 let detail = detail.to_owned();
                 return Error::Port(PortError::Unavailable { dependency: "hashing pool", detail });

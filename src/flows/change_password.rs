@@ -149,13 +149,8 @@ impl ChangePasswordFlow {
         };
 
         let network = origin.client.network();
-        let reservation = change_reservation(
-            &owner.organization.limits,
-            &owner.organization.id,
-            &guardian,
-            network,
-            &origin.caller.name,
-        );
+        let reservation =
+            change_reservation(&owner.organization.limits, &owner.organization.id, &guardian, network);
         let pass = self.gate.enter(reservation).await.map_err(refused)?;
         let comparison = Comparison {
             stored: owner.account.password.as_ref().map(|password| password.hash.clone()),

@@ -9,7 +9,7 @@ use crate::domain::device::{DeviceGrant, LoginNameDigest};
 use crate::domain::id::DeviceId;
 use crate::domain::identifier::LoginName;
 use crate::domain::limits::Lane;
-use crate::domain::organization::OrganizationId;
+use crate::domain::organization::{OrganizationId, Portal};
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
 use crate::ports::entropy::{Entropy, random_bytes};
@@ -39,6 +39,7 @@ impl Devices {
         &self,
         token: Option<&Secret<String>>,
         organization: &OrganizationId,
+        portal: Portal,
         login_name: &LoginName,
         now: Timestamp,
     ) -> Lane {
@@ -46,7 +47,7 @@ impl Devices {
             return Lane::UnknownDevice;
         };
         let covered = self
-            .digests(organization, login_name)
+            .digests(organization, portal, login_name)
             .into_iter()
             .any(|digest| grant.covers(organization, digest, now));
         if covered { Lane::KnownDevice(grant.device) } else { Lane::UnknownDevice }
@@ -57,6 +58,7 @@ impl Devices {
         &self,
         lane: &Lane,
         organization: &OrganizationId,
+        portal: Portal,
         login_names: &[LoginName],
         now: Timestamp,
     ) -> Secret<String> {
@@ -67,7 +69,7 @@ impl Devices {
         let mut bytes = now.as_millis().to_be_bytes().to_vec();
         bytes.extend_from_slice(device.as_str().as_bytes());
         for name in login_names {
-            bytes.extend_from_slice(&self.digest(organization, name).0);
+            bytes.extend_from_slice(&self.digest(organization, portal, name).0);
         }
         let sealed = self.vault.seal(Purpose::DeviceToken, &[organization.as_str().as_bytes()], &bytes);
         Secret::new(format!("{PREFIX}{}.{}", sealed.key_id, URL_SAFE_NO_PAD.encode(sealed.bytes)))
@@ -91,15 +93,29 @@ impl Devices {
         })
     }
 
-    fn digest(&self, organization: &OrganizationId, login_name: &LoginName) -> LoginNameDigest {
-        let parts: [&[u8]; 2] = [organization.as_str().as_bytes(), login_name.as_str().as_bytes()];
-        short(&self.vault.digest(Purpose::DeviceLoginName, &parts))
+    fn digest(
+        &self,
+        organization: &OrganizationId,
+        portal: Portal,
+        login_name: &LoginName,
+    ) -> LoginNameDigest {
+        short(&self.vault.digest(Purpose::DeviceLoginName, &parts(organization, portal, login_name)))
     }
 
-    fn digests(&self, organization: &OrganizationId, login_name: &LoginName) -> Vec<LoginNameDigest> {
-        let parts: [&[u8]; 2] = [organization.as_str().as_bytes(), login_name.as_str().as_bytes()];
+    fn digests(
+        &self,
+        organization: &OrganizationId,
+        portal: Portal,
+        login_name: &LoginName,
+    ) -> Vec<LoginNameDigest> {
+        let parts = parts(organization, portal, login_name);
         self.vault.digests(Purpose::DeviceLoginName, &parts).iter().map(short).collect()
     }
+}
+
+/// The portal too: the same name may be somebody else's at the sibling portal.
+fn parts<'a>(organization: &'a OrganizationId, portal: Portal, login_name: &'a LoginName) -> [&'a [u8]; 3] {
+    [organization.as_str().as_bytes(), portal.as_str().as_bytes(), login_name.as_str().as_bytes()]
 }
 
 fn short(digest: &[u8; 32]) -> LoginNameDigest {

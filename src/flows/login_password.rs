@@ -112,7 +112,13 @@ impl LoginFlow {
     async fn run(&self, attempt: Attempt) -> Result<Outcome, Error> {
         let Attempt { organization, portal, login_name, password, origin } = attempt;
         let now = self.clock.now();
-        let lane = self.devices.lane(origin.client.device_token.as_ref(), &organization.id, &login_name, now);
+        let lane = self.devices.lane(
+            origin.client.device_token.as_ref(),
+            &organization.id,
+            portal,
+            &login_name,
+            now,
+        );
         let record = Record { origin: &origin, organization: &organization.id, portal, lane: &lane };
         let refused = |refusal| {
             record.refused(&self.refusals, self.entropy.as_ref(), now, refusal, Fact::LoginDenied, None)
@@ -225,7 +231,13 @@ impl LoginFlow {
         match self.store.open_session(&new).await? {
             OpenOutcome::Opened => Ok(Outcome::Session {
                 tokens: Box::new(tokens),
-                device_token: self.devices.issue(record.lane, record.organization, &account.login_names, now),
+                device_token: self.devices.issue(
+                    record.lane,
+                    record.organization,
+                    account.portal,
+                    &account.login_names,
+                    now,
+                ),
             }),
             OpenOutcome::AccountChanged => Err(self.changed_meanwhile(record, account, now).await),
         }
@@ -261,7 +273,13 @@ impl LoginFlow {
                 change_token,
                 expires,
                 rule: organization.password.clone(),
-                device_token: self.devices.issue(record.lane, record.organization, &account.login_names, now),
+                device_token: self.devices.issue(
+                    record.lane,
+                    record.organization,
+                    account.portal,
+                    &account.login_names,
+                    now,
+                ),
             }),
             OpenOutcome::AccountChanged => Err(self.changed_meanwhile(record, account, now).await),
         }

@@ -241,7 +241,7 @@ impl SessionFlow {
         if !caller.may_act_for(&session.organization, session.portal) {
             return Err(Error::Invalid);
         }
-        self.organizations.get(&session.organization).ok_or(Error::Invalid)
+        self.organizations.with_portal(&session.organization, session.portal).ok_or(Error::Invalid)
     }
 
     async fn session_of_access(&self, caller: &Caller, access_token: &str) -> Result<Session, Error> {

@@ -47,13 +47,26 @@ impl SigningKeyFlow {
     /// Loads what the store has.
     ///
     /// # Errors
-    /// [`PortError`]; [`PortError::Corrupt`] if no configured master key opens a key that is in use.
+    /// [`PortError`]; [`PortError::Corrupt`] if no configured master key opens any key.
     pub async fn load(&self) -> Result<(), PortError> {
         let sealed = self.store.signing_keys(self.clock.now()).await?;
-        let keys: Result<Vec<SigningKey>, PortError> =
-            sealed.into_iter().map(|key| self.opened(key)).collect();
-        self.ring.load(keys?);
-        Ok(())
+        let (mut keys, mut unopened) = (Vec::new(), None);
+        for key in sealed {
+            match self.opened(key) {
+                Ok(key) => keys.push(key),
+                Err(error) => {
+                    tracing::warn!(error = %error, "a signing key is left out: its tokens are refused here");
+                    unopened = Some(error);
+                }
+            }
+        }
+        match unopened {
+            Some(error) if keys.is_empty() => Err(error),
+            Some(_) | None => {
+                self.ring.load(keys);
+                Ok(())
+            }
+        }
     }
 
     /// Makes the next key: published now, signing after `publish_ahead`; the present one verifies until its last

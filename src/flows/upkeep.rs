@@ -19,8 +19,9 @@ use super::signing_keys::SigningKeyFlow;
 /// A revocation is seen by every replica within 1 s: three looks fit into it.
 const FEED_INTERVAL: Duration = Duration::from_millis(300);
 
-/// Positions are not committed in order: each look goes back this far, longer than any transaction may run (5 s).
-const FEED_OVERLAP: Duration = Duration::from_secs(15);
+/// Positions are not committed in order: each look goes back this far, longer than any transaction may run (a batch of
+/// an import, 30 s).
+const FEED_OVERLAP: Duration = Duration::from_secs(45);
 
 /// Rows of the feed in one look.
 const FEED_PAGE: u32 = 5000;
@@ -205,9 +206,9 @@ mod tests {
         let mut cursor = FeedCursor::default();
         cursor.reached(at(0), 10);
         cursor.reached(at(5), 20);
-        assert_eq!(cursor.start(at(14)), 0);
-        assert_eq!(cursor.start(at(15)), 10);
-        assert_eq!(cursor.start(at(19)), 10);
-        assert_eq!(cursor.start(at(20)), 20);
+        assert_eq!(cursor.start(at(44)), 0);
+        assert_eq!(cursor.start(at(45)), 10);
+        assert_eq!(cursor.start(at(49)), 10);
+        assert_eq!(cursor.start(at(50)), 20);
     }
 }

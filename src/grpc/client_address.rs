@@ -28,19 +28,20 @@ impl TrustedProxies {
     }
 
     /// The first address from the right that is no proxy of ours: what is left of it, anybody may have written.
-    /// An untrusted peer is itself the answer, whatever it sends; so is a trusted one that sends nothing readable.
+    /// An untrusted peer is itself the answer, whatever it sends. A trusted one that sends nothing readable hides
+    /// somebody: then nobody's address is known, and the proxy's own is not taken for everybody's.
     /// If all are ours, the call began at the leftmost.
-    pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let peer = peer.to_canonical();
         if !self.contains(peer) {
-            return peer;
+            return Some(peer);
         }
-        let mut nearest = peer;
+        let mut nearest = None;
         let values: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
         let entries = values.iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         for (hop, entry) in entries.enumerate() {
-            let Some(address) = (hop < MAX_HOPS).then(|| parse(entry)).flatten() else { return peer };
-            nearest = address;
+            let address = (hop < MAX_HOPS).then(|| parse(entry)).flatten()?;
+            nearest = Some(address);
             if !self.contains(address) {
                 break;
             }

@@ -23,7 +23,7 @@ use super::client_address::TrustedProxies;
 use super::connection::{Answer, Connection};
 use super::context::{CallerContext, Shared};
 use super::deadline::Deadlines;
-use super::health::Health;
+use super::health::{HEALTH_CHECK, Health};
 use super::incident::Incidents;
 use super::request_log::Call;
 use super::status::{self, FaultReason, FieldFault, Outcome};
@@ -121,6 +121,7 @@ impl Front {
     {
         // The exact path with its query: what only looks like an rpc is none.
         let path = request.uri().path_and_query().map(http::uri::PathAndQuery::as_str);
+        let is_health_check = path == Some(HEALTH_CHECK);
         let rpc = path.and_then(|path| self.table.find(path));
         let mut call = Call::begin(&self.metrics, rpc);
         let open_to_all =
@@ -130,7 +131,10 @@ impl Front {
         let answer = match admitted {
             Err(refusal) => Err(refusal),
             Ok(context) => {
-                let deadline = context.as_ref().map(|context| context.deadline);
+                let deadline = match &context {
+                    Some(context) => Some(context.deadline),
+                    None => is_health_check.then(|| Instant::now() + self.deadlines.default),
+                };
                 // Seen enough: a credential that nobody can read cannot be logged.
                 request.headers_mut().remove(AUTHORIZATION);
                 if let Some(context) = context {
@@ -163,7 +167,8 @@ impl Front {
         access::admit(&caller, rpc)?;
         let deadline = self.deadlines.read(headers, Instant::now())?;
         let client_address = (caller.kind == CallerKind::Web)
-            .then(|| self.trusted_proxies.client_address(connection.peer, headers));
+            .then(|| self.trusted_proxies.client_address(connection.peer, headers))
+            .flatten();
         let (record, shared) = (Arc::clone(&call.record), Arc::clone(&self.shared));
         Ok(Some(CallerContext { caller, client_address, deadline, record, shared }))
     }

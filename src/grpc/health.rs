@@ -10,6 +10,11 @@ pub const LIVENESS: &str = "liveness";
 /// The service name that a readiness probe asks for, the same as the empty name.
 pub const READINESS: &str = "readiness";
 
+/// The rpc that probes call; the other one, `Watch`, is a stream without end.
+pub(super) const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+/// The name of a service is all that a request holds, and anybody may send one.
+const MAX_REQUEST_BYTES: usize = 1024;
+
 /// The state that probes see. Starts as not ready.
 #[derive(Clone)]
 pub struct Health {
@@ -34,6 +39,15 @@ impl Health {
         self.ready.send_replace(ready);
     }
 
+    /// Not ready any more, for good: those who watch are told and their streams end, so that no drain waits for them.
+    pub async fn drain(&self) {
+        self.set_ready(false).await;
+        for service in ["", READINESS] {
+            self.reporter.clone().clear_service_status(service).await;
+        }
+        self.set_ready(false).await;
+    }
+
     /// Whether the process wants traffic.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()
@@ -42,5 +56,6 @@ impl Health {
     /// The gRPC service, for any number of ports.
     pub(super) fn service(&self) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
     }
 }

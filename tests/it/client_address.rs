@@ -45,11 +45,11 @@ async fn b08_ip_truth_of_pages() {
     let trusting = Client::connect(trusting.address).await;
     let direct = Client::connect(direct.address).await;
     let oversized = vec!["10.0.0.1"; 40].join(", ");
-    let (peer, user) = (v4("127.0.0.1"), v4("192.0.2.7"));
+    let (peer, user, unknown) = (v4("127.0.0.1"), v4("192.0.2.7"), "Unknown".to_owned());
     let xff = "x-forwarded-for";
     let cases: [(&[(&str, &str)], String); 29] = [
-        // Nothing forwarded: the peer.
-        (&[], peer.clone()),
+        // Nothing forwarded by a proxy of ours: nobody's address, and not the proxy's for everybody.
+        (&[], unknown.clone()),
         (&[(xff, "192.0.2.7")], user.clone()),
         (&[(xff, "  192.0.2.7\t")], user.clone()),
         // What the user's side wrote is left of what our proxies wrote.
@@ -66,15 +66,15 @@ async fn b08_ip_truth_of_pages() {
         // Garbage left of the user changes nothing.
         (&[(xff, "unknown, 192.0.2.7")], user.clone()),
         (&[(xff, "<script>, \", 192.0.2.7")], user.clone()),
-        // Garbage where the user should be: the peer, and never nobody.
-        (&[(xff, "192.0.2.7, unknown")], peer.clone()),
-        (&[(xff, "")], peer.clone()),
-        (&[(xff, "192.0.2.7,")], peer.clone()),
-        (&[(xff, "192.0.2.256")], peer.clone()),
-        (&[(xff, "192.0.2")], peer.clone()),
-        (&[(xff, "fe80::1%eth0")], peer.clone()),
-        (&[(xff, "[192.0.2.7]")], peer.clone()),
-        (&[(xff, &oversized)], peer.clone()),
+        // Garbage where the user should be: the same.
+        (&[(xff, "192.0.2.7, unknown")], unknown.clone()),
+        (&[(xff, "")], unknown.clone()),
+        (&[(xff, "192.0.2.7,")], unknown.clone()),
+        (&[(xff, "192.0.2.256")], unknown.clone()),
+        (&[(xff, "192.0.2")], unknown.clone()),
+        (&[(xff, "fe80::1%eth0")], unknown.clone()),
+        (&[(xff, "[192.0.2.7]")], unknown.clone()),
+        (&[(xff, &oversized)], unknown.clone()),
         // Forms that proxies write.
         (&[(xff, "192.0.2.7:51234")], user.clone()),
         (&[(xff, "[2001:db8:1:2::7]")], v6(DB8_1_2)),
@@ -89,9 +89,9 @@ async fn b08_ip_truth_of_pages() {
                 ("x-real-ip", "198.51.100.1"),
                 ("true-client-ip", "198.51.100.1"),
             ],
-            peer.clone(),
+            unknown.clone(),
         ),
-        (&[("x_forwarded_for", "198.51.100.1"), ("x-client-ip", "198.51.100.1")], peer.clone()),
+        (&[("x_forwarded_for", "198.51.100.1"), ("x-client-ip", "198.51.100.1")], unknown.clone()),
     ];
     for (headers, expected) in &cases {
         assert_eq!(network(&from_page(&trusting, headers, "").await), *expected, "{headers:?}");

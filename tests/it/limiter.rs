@@ -232,7 +232,10 @@ fn new_organization() -> OrganizationId {
 
 /// A bucket that only its name tells apart from others.
 fn bucket(name: &str, burst: u32, refill: Duration) -> Charge {
-    Charge { scope: Scope::UnknownNetwork(name.to_owned()), quota: Quota::new(burst, refill) }
+    Charge {
+        scope: Scope::AccountUnknownNetwork(login_name("anna"), name.to_owned()),
+        quota: Quota::new(burst, refill),
+    }
 }
 
 fn login_name(text: &str) -> LoginName {

@@ -87,8 +87,9 @@ impl BucketKeys {
                 message.field(b"network");
                 message.network(network);
             }
-            Scope::UnknownNetwork(caller) => {
-                message.field(b"unknown-network");
+            Scope::AccountUnknownNetwork(name, caller) => {
+                message.field(b"account-unknown-network");
+                message.field(name.as_str().as_bytes());
                 message.field(caller.as_bytes());
             }
             Scope::Account(name) => {
@@ -191,8 +192,8 @@ mod tests {
             Scope::Network(v4),
             Scope::Network(v6),
             Scope::Network(Network::Unknown),
-            Scope::UnknownNetwork("portal".to_owned()),
-            Scope::UnknownNetwork(name.as_str().to_owned()),
+            Scope::AccountUnknownNetwork(name.clone(), "portal".to_owned()),
+            Scope::AccountUnknownNetwork(name.clone(), name.as_str().to_owned()),
             Scope::Account(name.clone()),
             Scope::AccountLong(name.clone()),
             Scope::AccountNetwork(name.clone(), v4),

@@ -218,6 +218,7 @@ impl std::fmt::Debug for MemoryLimiter {
 
 #[cfg(test)]
 mod tests {
+    use crate::domain::identifier::{LeadingZeros, LoginName};
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use prometheus_client::registry::Registry;
@@ -258,7 +259,9 @@ mod tests {
         /// One bucket of 10 and one more a minute.
         fn buckets(&self, caller: &str) -> Buckets {
             let quota = Quota::new(10, Duration::from_mins(1));
-            let charges = vec![Charge { scope: Scope::UnknownNetwork(caller.to_owned()), quota }];
+            let name = LoginName::parse("anna", LeadingZeros::Keep).unwrap();
+            let charges =
+                vec![Charge { scope: Scope::AccountUnknownNetwork(name, caller.to_owned()), quota }];
             let organization = OrganizationId::parse("solna").unwrap();
             self.limiter.keys.buckets(&Reservation { organization, charges })
         }

@@ -123,7 +123,7 @@ async fn scopes_do_not_share(replica: Replica) {
         Scope::Organization,
         Scope::Network(network(1)),
         Scope::Network(network(2)),
-        Scope::UnknownNetwork("anna".to_owned()),
+        Scope::AccountUnknownNetwork(anna.clone(), "anna".to_owned()),
         Scope::Account(anna.clone()),
         Scope::Account(bo.clone()),
         Scope::AccountLong(anna.clone()),

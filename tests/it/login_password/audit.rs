@@ -14,7 +14,7 @@ use crate::support::sql::Sql;
 
 const SOON: Duration = Duration::from_secs(30);
 /// In every claimed name and password of this test, and nowhere in the log.
-const MARK: &str = "XQZ";
+const MARK: &str = "XQZMARKXQZ";
 const COLUMNS: [&str; 15] = [
     "id",
     "at_ms",

@@ -10,7 +10,7 @@ use super::{
     service_with_guardian,
 };
 use crate::support::service::{
-    Attempt, Calls, KOMMUN, OPVANG, Parts, Service, guardian, hash, metadata, reason,
+    Attempt, Calls, KOMMUN, OPVANG, Parts, Service, guardian, hash, metadata, reason, school_and_child,
 };
 use crate::support::sql::Sql;
 
@@ -169,6 +169,26 @@ async fn b06_tokens_of_others_and_forged_tokens_are_the_unknown_lane_with_the_sa
         }
         let known = Attempt::new("alma", PASSWORD).from("198.51.100.9").with_device(&own);
         calls.session(known).await;
+    }
+}
+
+#[tokio::test]
+async fn b06_a_token_of_the_same_name_at_the_sibling_portal_is_the_unknown_lane() {
+    for parts in Parts::ALL {
+        let hash = hash(PASSWORD).await;
+        let service = service_with_guardian(parts).await;
+        let mut rows = school_and_child();
+        rows.extend([childminder("g-1", "1001", &hash), guardian("g-2", "1001", Some(&hash))]);
+        service.import(OPVANG, &rows).await;
+        let calls = service.portal(OPVANG).await;
+        let parent = Attempt { organization: OPVANG, ..Attempt::new("1001", PASSWORD) };
+        let of_sibling = device_token(&calls, Attempt { portal: Portal::Childminder, ..parent }).await;
+        for number in 0..15 {
+            let guess = Attempt { password: "wrong", ..parent };
+            refusal(&calls, guess.from(&address(number))).await;
+        }
+        let attempt = parent.from("198.51.100.9").with_device(&of_sibling);
+        assert_eq!(refusal(&calls, attempt).await, "RATE_LIMITED", "{parts:?}");
     }
 }
 
