@@ -153,7 +153,7 @@ async fn b31_memory_is_bounded_when_many_log_in_at_once() {
             _ => panic!("{status:?}"),
         }
     }
-    assert!(checked >= 18, "what fits the queue is checked: {checked}");
+    assert!(checked >= 16, "what fits the queue is checked: {checked}");
     assert!(refused > 0, "what does not fit is refused");
     let metrics = http_get(process.ops, "/metrics").await.1;
     let runs = sum_of(&metrics, "guardian_auth_hash_runs_total", "purpose=\"verify\"");
