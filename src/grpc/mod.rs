@@ -1,8 +1,8 @@
 //! The gRPC surface: wire messages become domain types, outcomes become answers.
 //!
-//! A request passes, in this order: [`listener`] (connections and their limits) → [`front`] (gRPC-Web, JWKS, request
-//! log, panics) → [`caller`] (who calls) → [`access`] (may it call this rpc) → [`deadline`] → the handler, which
-//! asks [`context`] for the caller, [`access`] for the organization and [`fields`] for the rest.
+//! A request passes, in this order: `listener` (connections and their limits) → `front` (gRPC-Web, JWKS, request
+//! log, panics) → `caller` (who calls) → `access` (may it call this rpc) → `deadline` → the handler, which
+//! asks `context` for the caller, `access` for the organization and `fields` for the rest.
 
 pub mod access;
 pub mod caller;

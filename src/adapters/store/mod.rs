@@ -1,6 +1,6 @@
 //! The store on SQL: one body of code and one text a statement for SQLite and PostgreSQL.
 //!
-//! A port method takes one [`unit::Unit`]: a connection with a deadline. On SQLite writers take turns on one
+//! A port method takes one `unit::Unit`: a connection with a deadline. On SQLite writers take turns on one
 //! connection, which costs less than waiting for each other's lock inside the database.
 
 mod audit;
