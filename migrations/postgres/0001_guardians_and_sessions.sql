@@ -50,7 +50,8 @@ CREATE TABLE guardian (
 ) WITH (fillfactor = 90);
 CREATE UNIQUE INDEX guardian_by_source_key ON guardian (organization, source_key);
 
--- is_spare: taken because the delivered name was another guardian's; no import drops it.
+-- is_spare: taken because the delivered name was another guardian's; no import drops it. The key has the name before the
+-- portal: a login asks for one name at two portals.
 CREATE TABLE guardian_login (
     organization text COLLATE "C" NOT NULL,
     portal       text COLLATE "C" NOT NULL,
@@ -58,7 +59,7 @@ CREATE TABLE guardian_login (
     guardian_id  text COLLATE "C" NOT NULL REFERENCES guardian (id),
     kind         text COLLATE "C" NOT NULL,
     is_spare     bigint NOT NULL,
-    PRIMARY KEY (organization, portal, login_name)
+    PRIMARY KEY (organization, login_name, portal)
 );
 CREATE INDEX guardian_login_by_guardian ON guardian_login (guardian_id, portal);
 

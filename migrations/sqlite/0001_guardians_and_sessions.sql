@@ -49,7 +49,8 @@ CREATE TABLE guardian (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX guardian_by_source_key ON guardian (organization, source_key);
 
--- is_spare: taken because the delivered name was another guardian's; no import drops it.
+-- is_spare: taken because the delivered name was another guardian's; no import drops it. The key has the name before the
+-- portal: a login asks for one name at two portals.
 CREATE TABLE guardian_login (
     organization TEXT NOT NULL,
     portal       TEXT NOT NULL,
@@ -57,7 +58,7 @@ CREATE TABLE guardian_login (
     guardian_id  TEXT NOT NULL REFERENCES guardian (id),
     kind         TEXT NOT NULL,
     is_spare     INTEGER NOT NULL,
-    PRIMARY KEY (organization, portal, login_name)
+    PRIMARY KEY (organization, login_name, portal)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX guardian_login_by_guardian ON guardian_login (guardian_id, portal);
 

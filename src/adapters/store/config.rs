@@ -54,22 +54,13 @@ impl StoreConfig {
     }
 
     pub(super) fn connect_options(&self) -> Result<AnyConnectOptions, Error> {
-        let mut options: AnyConnectOptions = match self {
+        let options: AnyConnectOptions = match self {
             Self::Sqlite { path } => {
                 let path = percent_encoded(path.as_os_str().as_encoded_bytes());
                 format!("sqlite:{path}?mode=rwc").parse()?
             }
             Self::Postgres { url, .. } => url.expose().parse()?,
         };
-        if self.dialect() == Dialect::Postgres {
-            options
-                .database_url
-                .query_pairs_mut()
-                // What runs longer is a defect; the caller has given up by then.
-                .append_pair("options[statement_timeout]", "5s")
-                // A replica that the network cut off must not keep its locks.
-                .append_pair("options[idle_in_transaction_session_timeout]", "10s");
-        }
         // Statements are counted and timed by us.
         Ok(options.disable_statement_logging())
     }

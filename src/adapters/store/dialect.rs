@@ -33,13 +33,18 @@ pub(super) const BEGIN: PerDialect<&str> = PerDialect { sqlite: "BEGIN IMMEDIATE
 ///
 /// SQLite: the write-ahead log lets readers go on beside the writer; FULL syncs it at each commit, so that what was
 /// acknowledged survives a power cut; the wait for another process's lock stays under the deadline of a call. The log
-/// is folded into the file every 16 MiB instead of 4: an import touches many pages again and again. PostgreSQL has its
-/// settings in the connection options.
+/// is folded into the file every 16 MiB instead of 4: an import touches many pages again and again.
+///
+/// PostgreSQL: a statement that runs for 5 s is a defect, and its caller has given up; a replica that the network cut
+/// off must not keep its locks. A plan is made once a connection and kept: made while a table was small, it would read
+/// the whole of it when there are a million guardians. Every statement here goes through an index, row by row, and
+/// is told so.
 pub(super) const WRITER_SETUP: PerDialect<&str> = PerDialect {
     sqlite: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 1500; \
              PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; \
              PRAGMA wal_autocheckpoint = 4000",
-    postgres: "",
+    postgres: "SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s'; \
+               SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off",
 };
 
 /// The same for connections that only read; on SQLite they cannot do otherwise. PostgreSQL has one pool for both.

@@ -9,6 +9,7 @@ mod login_failures;
 mod login_password;
 mod migrations;
 mod outage;
+mod plans;
 mod races;
 mod session;
 mod signing_keys;

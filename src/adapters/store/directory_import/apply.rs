@@ -12,7 +12,7 @@ use super::SOURCE;
 use super::known::Profile;
 use super::plan::{Plan, known_meanwhile};
 use crate::adapters::store::bind::{bind, push};
-use crate::adapters::store::bulk::{Insert, Listing};
+use crate::adapters::store::bulk::Insert;
 use crate::adapters::store::statement::Statement;
 use crate::adapters::store::unit::Unit;
 use crate::adapters::store::{audit, change_password, session};
@@ -111,13 +111,10 @@ const PUT_CREDENTIAL: Insert = Insert {
            WHERE credential.origin = 'import'",
 };
 
-/// It gives the ids back, since a listing gives rows.
-const BUMP_EPOCHS: Listing = Listing {
-    name: "bump_epochs",
-    head: "UPDATE guardian SET credential_epoch = credential_epoch + 1 WHERE id IN",
-    fixed: 0,
-    tail: "RETURNING id",
-};
+const BUMP_EPOCH: Statement = Statement::new(
+    "bump_epoch_by_import",
+    "UPDATE guardian SET credential_epoch = credential_epoch + 1 WHERE id = $1",
+);
 
 /// The epoch of an account that nothing was changed on.
 const FIRST_EPOCH: i64 = 1;
@@ -277,7 +274,9 @@ async fn credentials(
     plan: &Plan<'_>,
     at: Timestamp,
 ) -> Result<(), PortError> {
-    BUMP_EPOCHS.rows(unit, |_| {}, &plan.changed_accounts).await?;
+    for guardian in &plan.changed_accounts {
+        unit.execute(&BUMP_EPOCH, bind![guardian]).await?;
+    }
     for (guardian, portal) in &plan.removed_credentials {
         unit.execute(&REMOVE_CREDENTIAL, bind![guardian, portal]).await?;
     }

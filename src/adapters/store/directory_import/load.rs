@@ -6,102 +6,95 @@ use sqlx::any::AnyRow;
 
 use crate::domain::directory::{LoginNameKind, Relation, SourceKey};
 use crate::domain::id::{ChildId, GuardianId, SchoolId};
-use crate::domain::organization::OrganizationId;
+use crate::domain::identifier::LoginName;
+use crate::domain::organization::{OrganizationId, Portal};
 use crate::ports::error::PortError;
 use crate::ports::store::{PreparedGuardian, PreparedRow};
 
-use super::SOURCE;
 use super::known::{
     Confirmed, Known, KnownChild, KnownContract, KnownCredential, KnownGuardian, KnownLink, KnownLogin,
     KnownSchool, Profile,
 };
+use super::{CHILD_IDS, GUARDIAN_IDS, SCHOOL_IDS, SOURCE, ids_of_keys};
 use crate::adapters::store::bind::push;
-use crate::adapters::store::bulk::Listing;
+use crate::adapters::store::bulk::{Listing, Lookup};
 use crate::adapters::store::dialect::PerDialect;
 use crate::adapters::store::row::{Columns, corrupt, login_name};
 use crate::adapters::store::unit::Unit;
 
 const SCHOOLS: Listing = Listing {
     name: "load_schools",
-    head: "SELECT source_key, id, name FROM school WHERE organization = $1 AND source_key IN",
-    fixed: 1,
-    tail: "",
+    select: "SELECT t.id, t.source_key, t.name",
+    from: "school t WHERE t.id = wanted.column1",
 };
 
 const CHILDREN: Listing = Listing {
     name: "load_children",
-    head: "SELECT source_key, id, given_name, family_name, school_id FROM child \
-           WHERE organization = $1 AND source_key IN",
-    fixed: 1,
-    tail: "",
+    select: "SELECT t.id, t.source_key, t.given_name, t.family_name, t.school_id",
+    from: "child t WHERE t.id = wanted.column1",
 };
 
-const SELECT_GUARDIANS: &str = "SELECT source_key, id, given_name, family_name, locale, email_delivered, \
-    email_canonical, mobile_delivered, mobile_canonical FROM guardian WHERE organization = $1 AND source_key IN";
+const SELECT_GUARDIANS: &str = "SELECT t.id, t.source_key, t.given_name, t.family_name, t.locale, \
+    t.email_delivered, t.email_canonical, t.mobile_delivered, t.mobile_canonical";
 
 /// PostgreSQL: logins and changes of password of these guardians wait for the batch or the batch for them, so that
 /// what is decided stays true until it is written. SQLite: the transaction excludes other writers.
 const GUARDIANS: PerDialect<&Listing> = PerDialect {
-    sqlite: &Listing { name: "load_guardians", head: SELECT_GUARDIANS, fixed: 1, tail: "" },
+    sqlite: &Listing {
+        name: "load_guardians",
+        select: SELECT_GUARDIANS,
+        from: "guardian t WHERE t.id = wanted.column1",
+    },
     postgres: &Listing {
         name: "load_guardians",
-        head: SELECT_GUARDIANS,
-        fixed: 1,
-        tail: "ORDER BY id FOR NO KEY UPDATE",
+        select: SELECT_GUARDIANS,
+        from: "guardian t WHERE t.id = wanted.column1 ORDER BY t.id FOR NO KEY UPDATE OF t",
     },
 };
 
 const LOGINS: Listing = Listing {
     name: "load_logins",
-    head: "SELECT guardian_id, portal, login_name, kind, is_spare FROM guardian_login WHERE guardian_id IN",
-    fixed: 0,
-    tail: "",
+    select: "SELECT t.guardian_id, t.portal, t.login_name, t.kind, t.is_spare",
+    from: "guardian_login t WHERE t.guardian_id = wanted.column1",
 };
 
+/// With those that were replaced: they are few, and a condition on them would mislead PostgreSQL.
 const IDENTIFIERS: Listing = Listing {
     name: "load_identifiers",
-    head: "SELECT guardian_id, blind_index FROM guardian_identifier \
-           WHERE retired_ms IS NULL AND source = $1 AND guardian_id IN",
-    fixed: 1,
-    tail: "",
+    select: "SELECT t.guardian_id, t.blind_index, t.source, t.retired_ms",
+    from: "guardian_identifier t WHERE t.guardian_id = wanted.column1",
 };
 
 const LINKS: Listing = Listing {
     name: "load_child_links",
-    head: "SELECT guardian_id, child_id, source, confirmed_by FROM child_link WHERE guardian_id IN",
-    fixed: 0,
-    tail: "",
+    select: "SELECT t.guardian_id, t.child_id, t.source, t.confirmed_by",
+    from: "child_link t WHERE t.guardian_id = wanted.column1",
 };
 
 const CONTRACTS: Listing = Listing {
     name: "load_contracts",
-    head: "SELECT guardian_id, source, confirmed_by FROM contract WHERE guardian_id IN",
-    fixed: 0,
-    tail: "",
+    select: "SELECT t.guardian_id, t.source, t.confirmed_by",
+    from: "contract t WHERE t.guardian_id = wanted.column1",
 };
 
 const CREDENTIALS: Listing = Listing {
     name: "load_credentials",
-    head: "SELECT guardian_id, portal, origin, import_fingerprint FROM credential WHERE guardian_id IN",
-    fixed: 0,
-    tail: "",
+    select: "SELECT t.guardian_id, t.portal, t.origin, t.import_fingerprint",
+    from: "credential t WHERE t.guardian_id = wanted.column1",
 };
 
-/// The portals are named so that the index on all three columns is used.
-const LOGIN_HOLDERS: Listing = Listing {
+const LOGIN_HOLDERS: Lookup = Lookup {
     name: "find_login_holders",
-    head: "SELECT portal, login_name, guardian_id FROM guardian_login \
-           WHERE organization = $1 AND portal IN ('parent', 'childminder', 'staff') AND login_name IN",
-    fixed: 1,
-    tail: "",
+    columns: 2,
+    id_of_key: "SELECT t.guardian_id FROM guardian_login t \
+                WHERE t.organization = $1 AND t.login_name = wanted.column1 AND t.portal = wanted.column2",
 };
 
-const IDENTIFIER_HOLDERS: Listing = Listing {
+const IDENTIFIER_HOLDERS: Lookup = Lookup {
     name: "find_identifier_holders",
-    head: "SELECT blind_index, guardian_id FROM guardian_identifier \
-           WHERE organization = $1 AND retired_ms IS NULL AND blind_index IN",
-    fixed: 1,
-    tail: "",
+    columns: 1,
+    id_of_key: "SELECT t.guardian_id FROM guardian_identifier t \
+                WHERE t.organization = $1 AND t.blind_index = wanted.column1 AND t.retired_ms IS NULL",
 };
 
 pub(super) async fn known(
@@ -111,11 +104,13 @@ pub(super) async fn known(
 ) -> Result<Known, PortError> {
     let wanted = Wanted::of(rows);
     let mut known = Known::default();
-    for row in SCHOOLS.rows(unit, |fixed| push(fixed, organization), &wanted.schools).await? {
+    let ids = ids_of_keys(&SCHOOL_IDS, unit, organization, &wanted.schools, SchoolId::parse).await?;
+    for row in SCHOOLS.rows(unit, &ids.into_values().collect::<Vec<_>>()).await? {
         let school = KnownSchool { id: row.parsed("id", SchoolId::parse)?, name: row.column("name")? };
         known.schools.insert(row.parsed("source_key", SourceKey::parse)?, school);
     }
-    for row in CHILDREN.rows(unit, |fixed| push(fixed, organization), &wanted.children).await? {
+    let ids = ids_of_keys(&CHILD_IDS, unit, organization, &wanted.children, ChildId::parse).await?;
+    for row in CHILDREN.rows(unit, &ids.into_values().collect::<Vec<_>>()).await? {
         let child = KnownChild {
             id: row.parsed("id", ChildId::parse)?,
             given_name: row.column("given_name")?,
@@ -125,14 +120,17 @@ pub(super) async fn known(
         known.children.insert(row.parsed("source_key", SourceKey::parse)?, child);
     }
     known.guardians = guardians(unit, organization, &wanted.guardians).await?;
-    for row in LOGIN_HOLDERS.rows(unit, |fixed| push(fixed, organization), &wanted.login_names).await? {
-        let name = row.parsed("login_name", login_name)?;
-        known.login_holders.insert((row.portal()?, name), row.parsed("guardian_id", GuardianId::parse)?);
+    let bind = |(portal, name): &(Portal, &LoginName), values: &mut _| {
+        push(values, *name);
+        push(values, portal);
+    };
+    for row in LOGIN_HOLDERS.rows(unit, organization, &wanted.logins, bind).await? {
+        let login = (row.parsed("column2", Portal::parse)?, row.parsed("column1", login_name)?);
+        known.login_holders.insert(login, row.parsed("found", GuardianId::parse)?);
     }
-    for row in IDENTIFIER_HOLDERS.rows(unit, |fixed| push(fixed, organization), &wanted.identifiers).await? {
-        known
-            .identifier_holders
-            .insert(row.digest("blind_index")?, row.parsed("guardian_id", GuardianId::parse)?);
+    let bind = |index: &&[u8; 32], values: &mut _| push(values, *index);
+    for row in IDENTIFIER_HOLDERS.rows(unit, organization, &wanted.identifiers, bind).await? {
+        known.identifier_holders.insert(row.digest("column1")?, row.parsed("found", GuardianId::parse)?);
     }
     Ok(known)
 }
@@ -143,7 +141,7 @@ struct Wanted<'r> {
     schools: Vec<&'r SourceKey>,
     children: Vec<&'r SourceKey>,
     guardians: Vec<&'r SourceKey>,
-    login_names: Vec<&'r str>,
+    logins: Vec<(Portal, &'r LoginName)>,
     identifiers: Vec<&'r [u8; 32]>,
 }
 
@@ -175,8 +173,8 @@ impl<'r> Wanted<'r> {
             Relation::Child { child, .. } => Some(child),
             Relation::Contract { .. } => None,
         }));
-        self.login_names.extend(record.logins.iter().map(|login| login.name.as_str()));
-        self.login_names.extend(record.spare_user_names.iter().map(|(_, name)| name.as_str()));
+        self.logins.extend(record.logins.iter().map(|login| (login.portal, &login.name)));
+        self.logins.extend(record.spare_user_names.iter().map(|(portal, name)| (*portal, name)));
         self.identifiers.extend(guardian.national_id.iter().map(|number| &number.index));
     }
 }
@@ -186,34 +184,34 @@ async fn guardians(
     organization: &OrganizationId,
     keys: &[&SourceKey],
 ) -> Result<HashMap<SourceKey, KnownGuardian>, PortError> {
-    let listing = GUARDIANS.of(unit.dialect());
+    let ids = ids_of_keys(&GUARDIAN_IDS, unit, organization, keys, GuardianId::parse).await?;
+    let ids: Vec<GuardianId> = ids.into_values().collect();
     let mut keys_by_id = HashMap::new();
     let mut guardians = HashMap::new();
-    for row in listing.rows(unit, |fixed| push(fixed, organization), keys).await? {
+    for row in GUARDIANS.of(unit.dialect()).rows(unit, &ids).await? {
         let id = row.parsed("id", GuardianId::parse)?;
         let key = row.parsed("source_key", SourceKey::parse)?;
         guardians.insert(id.clone(), KnownGuardian::new(id.clone(), profile(&row)?));
         keys_by_id.insert(id, key);
     }
-    let ids: Vec<GuardianId> = guardians.keys().cloned().collect();
-    let source = |fixed: &mut _| push(fixed, SOURCE);
-    let nothing = |_: &mut _| {};
-    for row in LOGINS.rows(unit, nothing, &ids).await? {
+    for row in LOGINS.rows(unit, &ids).await? {
         of(&mut guardians, &row)?.logins.push(login(&row)?);
     }
-    for row in IDENTIFIERS.rows(unit, source, &ids).await? {
-        of(&mut guardians, &row)?.identifier = Some(row.digest("blind_index")?);
+    for row in IDENTIFIERS.rows(unit, &ids).await? {
+        if by_import(&row)? && row.time_or_none("retired_ms")?.is_none() {
+            of(&mut guardians, &row)?.identifier = Some(row.digest("blind_index")?);
+        }
     }
-    for row in LINKS.rows(unit, nothing, &ids).await? {
+    for row in LINKS.rows(unit, &ids).await? {
         let child = row.parsed("child_id", ChildId::parse)?;
         let link = KnownLink { child, by_import: by_import(&row)?, confirmed: confirmed(&row)? };
         of(&mut guardians, &row)?.links.push(link);
     }
-    for row in CONTRACTS.rows(unit, nothing, &ids).await? {
+    for row in CONTRACTS.rows(unit, &ids).await? {
         let contract = KnownContract { by_import: by_import(&row)?, confirmed: confirmed(&row)? };
         of(&mut guardians, &row)?.contracts.push(contract);
     }
-    for row in CREDENTIALS.rows(unit, nothing, &ids).await? {
+    for row in CREDENTIALS.rows(unit, &ids).await? {
         of(&mut guardians, &row)?.credentials.push(credential(&row)?);
     }
     Ok(guardians.into_iter().filter_map(|(id, guardian)| Some((keys_by_id.remove(&id)?, guardian))).collect())

@@ -6,8 +6,10 @@ mod load;
 mod plan;
 mod plan_guardian;
 
+use std::borrow::Borrow;
+use std::collections::HashMap;
+
 use async_trait::async_trait;
-use sqlx::any::AnyRow;
 
 use crate::domain::audit::Event;
 use crate::domain::directory::{RowOutcome, SourceKey};
@@ -18,7 +20,7 @@ use crate::ports::error::PortError;
 use crate::ports::store::{DirectoryStore, KnownRows, PreparedRow};
 
 use super::bind::push;
-use super::bulk::Listing;
+use super::bulk::Lookup;
 use super::row::Columns;
 use super::unit::Unit;
 use super::{SqlStore, take_lock};
@@ -26,29 +28,36 @@ use super::{SqlStore, take_lock};
 /// The name under which the rows of imports stand beside those that staff makes.
 const SOURCE: &str = "import";
 
-const GUARDIAN_IDS: Listing = Listing {
+const GUARDIAN_IDS: Lookup = Lookup {
     name: "find_guardian_ids",
-    head: "SELECT source_key, id FROM guardian WHERE organization = $1 AND source_key IN",
-    fixed: 1,
-    tail: "",
+    columns: 1,
+    id_of_key: "SELECT t.id FROM guardian t WHERE t.organization = $1 AND t.source_key = wanted.column1",
 };
 
-const CHILD_IDS: Listing = Listing {
+const CHILD_IDS: Lookup = Lookup {
     name: "find_child_ids",
-    head: "SELECT source_key, id FROM child WHERE organization = $1 AND source_key IN",
-    fixed: 1,
-    tail: "",
+    columns: 1,
+    id_of_key: "SELECT t.id FROM child t WHERE t.organization = $1 AND t.source_key = wanted.column1",
 };
 
-const SCHOOL_IDS: Listing = Listing {
+const SCHOOL_IDS: Lookup = Lookup {
     name: "find_school_ids",
-    head: "SELECT source_key, id FROM school WHERE organization = $1 AND source_key IN",
-    fixed: 1,
-    tail: "",
+    columns: 1,
+    id_of_key: "SELECT t.id FROM school t WHERE t.organization = $1 AND t.source_key = wanted.column1",
 };
 
-fn key_and_id<T>(row: &AnyRow, parse: fn(&str) -> Option<T>) -> Result<(SourceKey, T), PortError> {
-    Ok((row.parsed("source_key", SourceKey::parse)?, row.parsed("id", parse)?))
+/// The ids that source keys have, if they are known.
+async fn ids_of_keys<T>(
+    lookup: &Lookup,
+    unit: &mut Unit,
+    organization: &OrganizationId,
+    keys: &[impl Borrow<SourceKey>],
+    parse: fn(&str) -> Option<T>,
+) -> Result<HashMap<SourceKey, T>, PortError> {
+    let rows = lookup.rows(unit, organization, keys, |key, values| push(values, key.borrow())).await?;
+    rows.iter()
+        .map(|row| Ok((row.parsed("column1", SourceKey::parse)?, row.parsed("found", parse)?)))
+        .collect()
 }
 
 async fn write(
@@ -73,20 +82,11 @@ impl DirectoryStore for SqlStore {
         keys: &[SourceKey],
     ) -> Result<KnownRows, PortError> {
         let mut unit = self.read().await?;
-        let mut found = KnownRows::default();
-        for row in GUARDIAN_IDS.rows(&mut unit, |fixed| push(fixed, organization), keys).await? {
-            let (key, id) = key_and_id(&row, GuardianId::parse)?;
-            found.guardians.insert(key, id);
-        }
-        for row in CHILD_IDS.rows(&mut unit, |fixed| push(fixed, organization), keys).await? {
-            let (key, id) = key_and_id(&row, ChildId::parse)?;
-            found.children.insert(key, id);
-        }
-        for row in SCHOOL_IDS.rows(&mut unit, |fixed| push(fixed, organization), keys).await? {
-            let (key, id) = key_and_id(&row, SchoolId::parse)?;
-            found.schools.insert(key, id);
-        }
-        Ok(found)
+        Ok(KnownRows {
+            guardians: ids_of_keys(&GUARDIAN_IDS, &mut unit, organization, keys, GuardianId::parse).await?,
+            children: ids_of_keys(&CHILD_IDS, &mut unit, organization, keys, ChildId::parse).await?,
+            schools: ids_of_keys(&SCHOOL_IDS, &mut unit, organization, keys, SchoolId::parse).await?,
+        })
     }
 
     async fn import_rows(
