@@ -5,6 +5,7 @@ mod change_password;
 mod directory_import;
 mod directory_import_logins;
 mod directory_import_passwords;
+mod facts;
 mod login_failures;
 mod login_password;
 mod migrations;

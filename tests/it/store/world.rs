@@ -2,34 +2,33 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use guardian_auth::adapters::store::{SqlStore, StoreConfig, StoreMetrics};
-use guardian_auth::domain::audit::{Cause, Event, Fact, SessionEnd};
+use guardian_auth::domain::audit::{Fact, SessionEnd};
 use guardian_auth::domain::directory::{
     ChildRecord, GuardianLogin, GuardianRecord, ImportedPassword, LoginNameKind, Relation, RowOutcome,
     SchoolRecord, SourceKey,
 };
-use guardian_auth::domain::id::{AuditEventId, ChildId, DeviceId, GuardianId, SchoolId, SessionId};
+use guardian_auth::domain::id::{ChildId, DeviceId, GuardianId, SchoolId, SessionId};
 use guardian_auth::domain::identifier::{LeadingZeros, LoginName};
 use guardian_auth::domain::limits::Lane;
 use guardian_auth::domain::login_password::{Account, Candidates};
 use guardian_auth::domain::organization::{OrganizationId, Portal};
 use guardian_auth::domain::passphrase::Locale;
 use guardian_auth::domain::password::{HashParameters, PasswordHash};
-use guardian_auth::domain::reference_code::ReferenceCode;
 use guardian_auth::domain::secret::Secret;
-use guardian_auth::domain::session::{Method, RefreshDigest, Session};
+use guardian_auth::domain::session::Session;
 use guardian_auth::domain::time::Timestamp;
 use guardian_auth::ports::error::PortError;
 use guardian_auth::ports::store::{
-    DirectoryStore, EndSessions, Failure, LoginPasswordStore, NewSession, PreparedChild, PreparedGuardian,
-    PreparedRow, PreparedSchool, SealedNationalId,
+    DirectoryStore, EndSessions, LoginPasswordStore, PreparedChild, PreparedGuardian, PreparedRow,
+    PreparedSchool, SealedNationalId,
 };
 use prometheus_client::registry::Registry;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use tempfile::TempDir;
 
+pub use super::facts::{event, failure, new_session, removal_event, session_of};
 use crate::support::postgres::TestDatabase;
 
 /// What must live as long as the store.
@@ -335,69 +334,6 @@ pub fn national_id(seed: u8) -> SealedNationalId {
 
 pub fn known_device() -> Lane {
     Lane::KnownDevice(DeviceId::new(at(0), random()))
-}
-
-pub fn event(fact: Fact, guardian: Option<&GuardianId>) -> Event {
-    Event {
-        id: AuditEventId::new(at(100), random()),
-        at: at(100),
-        organization: organization("sunnanvik"),
-        portal: Some(Portal::Parent),
-        fact,
-        guardian: guardian.cloned(),
-        session: None,
-        reference: Some(ReferenceCode::new(random())),
-        caller: "test-portal".to_owned(),
-        address: Some([192, 0, 2, 7].into()),
-        user_agent: "Suite/1".to_owned(),
-        known_device: false,
-    }
-}
-
-pub fn removal_event() -> Event {
-    Event { portal: None, reference: None, ..event(Fact::CredentialRemoved, None) }
-}
-
-pub fn failure(guardian: &GuardianId, lane: Lane) -> Failure {
-    Failure {
-        guardian: guardian.clone(),
-        portal: Portal::Parent,
-        lane,
-        at: at(100),
-        event: event(Fact::LoginDenied(Cause::WrongPassword), Some(guardian)),
-    }
-}
-
-/// A session that begins at minute 100, idle for an hour at most, half a day in all.
-pub fn session_of(account: &Account) -> Session {
-    Session {
-        id: SessionId::new(at(100), random()),
-        guardian: account.guardian.clone(),
-        organization: organization("sunnanvik"),
-        portal: account.portal,
-        client: "test-portal".to_owned(),
-        method: Method::Password,
-        authenticated: at(100),
-        refreshed: at(100),
-        idle_expires: at(100).plus(Duration::from_hours(1)),
-        absolute_expires: at(100).plus(Duration::from_hours(12)),
-        credential_epoch: account.credential_epoch,
-        account_epoch: account.credential_epoch,
-        current: RefreshDigest(random()),
-        previous: None,
-        rotation_salt: random(),
-        rotated: at(100),
-        ended: None,
-        user_agent: "Suite/1".to_owned(),
-    }
-}
-
-pub fn new_session(session: &Session) -> NewSession {
-    NewSession {
-        session: session.clone(),
-        lane: Lane::UnknownDevice,
-        event: event(Fact::LoggedIn, Some(&session.guardian)),
-    }
 }
 
 #[track_caller]
