@@ -26,6 +26,7 @@ mod directory_import;
 mod documentation;
 mod error_reasons;
 mod hashing_pool;
+mod health;
 mod identifiers;
 mod layering;
 mod limiter;
