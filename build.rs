@@ -8,12 +8,13 @@ use std::{env, fs};
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "guardian/auth/v1/common.proto",
     "guardian/auth/v1/error_reason.proto",
     "guardian/auth/v1/login.proto",
     "guardian/auth/v1/session.proto",
     "guardian/auth/v1/password.proto",
+    "guardian/auth/v1/password_reset.proto",
 ];
 
 #[expect(clippy::disallowed_methods, reason = "cargo tells a build script in variables")]

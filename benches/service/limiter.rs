@@ -111,6 +111,7 @@ fn reservations() -> anyhow::Result<Vec<Reservation>> {
         account_long: wide,
         account_network: wide,
         device: wide,
+        ..LimitPolicy::default()
     };
     let organization = OrganizationId::parse(ORGANIZATION).context("the organization has a name")?;
     (0..ATTEMPTS)

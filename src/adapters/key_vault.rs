@@ -31,15 +31,22 @@ struct PurposeKeys {
     digest: HashMap<Purpose, hmac::Key>,
 }
 
-const SEALING: [Purpose; 4] =
-    [Purpose::NationalIdSeal, Purpose::SigningKeySeal, Purpose::DeviceToken, Purpose::PageToken];
+const SEALING: [Purpose; 5] = [
+    Purpose::NationalIdSeal,
+    Purpose::SigningKeySeal,
+    Purpose::DeviceToken,
+    Purpose::PageToken,
+    Purpose::ResetRequestSeal,
+];
 
-const DIGESTING: [Purpose; 6] = [
+const DIGESTING: [Purpose; 8] = [
     Purpose::NationalIdIndex,
     Purpose::RefreshToken,
     Purpose::RefreshSuccessor,
     Purpose::DeviceLoginName,
     Purpose::ChangeTicket,
+    Purpose::ResetToken,
+    Purpose::MessageAddress,
     Purpose::LimiterKey,
 ];
 
@@ -55,6 +62,9 @@ const fn label(purpose: Purpose) -> &'static [u8] {
         Purpose::DeviceLoginName => b"guardian-auth/v1/device-login-name",
         Purpose::ChangeTicket => b"guardian-auth/v1/change-ticket",
         Purpose::PageToken => b"guardian-auth/v1/page-token",
+        Purpose::ResetRequestSeal => b"guardian-auth/v1/reset-request-seal",
+        Purpose::ResetToken => b"guardian-auth/v1/reset-token",
+        Purpose::MessageAddress => b"guardian-auth/v1/message-address",
         Purpose::LimiterKey => b"guardian-auth/v1/limiter-key",
     }
 }

@@ -81,6 +81,8 @@ fn organization(id: OrganizationId, display_name: &str, region: Region, portals:
         password: PasswordPolicy::default(),
         session: SessionPolicy::default(),
         limits: LimitPolicy::default(),
+        correspondence: None,
+        reset: None,
     }
 }
 

@@ -88,6 +88,8 @@ fn read_one(reader: &mut Reader<'_>) -> ReadOrganization {
             password,
             session,
             limits,
+            correspondence: None,
+            reset: None,
         }),
         _ => None,
     };
@@ -166,6 +168,8 @@ fn read_limits(limits: &mut Reader<'_>) -> LimitPolicy {
         account_long: quota(limits, "account_long", usual.account_long),
         account_network: quota(limits, "account_network", usual.account_network),
         device: quota(limits, "device", usual.device),
+        reset_organization: quota(limits, "reset_organization", usual.reset_organization),
+        reset_network: quota(limits, "reset_network", usual.reset_network),
     };
     let waits =
         u32::try_from(FAILURES_UNTIL_CLOSED).unwrap_or(u32::MAX).saturating_sub(read.account_long.burst);

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::id::{AuditEventId, GuardianId, SessionId};
+use super::message::DeliveryFault;
 use super::organization::{OrganizationId, Portal};
 use super::reference_code::ReferenceCode;
 use super::time::Timestamp;
@@ -51,6 +52,16 @@ pub enum Fact {
     PasswordChanged,
     /// The password was closed for a lane after too many consecutive failures.
     PasswordClosed,
+    /// A reset link was asked for, and a mail with one was queued.
+    ResetLinkQueued,
+    /// A reset link was asked for, and none is sent; a mail with advice may be.
+    ResetDenied(Cause),
+    /// A reset link was refused.
+    ResetLinkRefused(Cause),
+    /// A password was set through a reset link.
+    PasswordReset,
+    /// A message was given up.
+    MessageUndelivered(DeliveryFault),
     /// A session ended.
     SessionEnded(SessionEnd),
     /// A refresh token was used that had been replaced: the session was ended.
@@ -92,6 +103,28 @@ pub enum Cause {
     ChangedMeanwhile,
     /// The token for changing a password was unknown, used or too old.
     ChangeTokenInvalid,
+    /// No account at these portals has this e-mail address on file.
+    UnknownEmail,
+    /// The account has another e-mail address on file.
+    EmailMismatch,
+    /// The account has no e-mail address on file.
+    NoEmail,
+    /// What the source delivered as the account's e-mail address is none.
+    EmailUnusable,
+    /// The national id is none of the account's.
+    NationalIdMismatch,
+    /// Several accounts have this e-mail address on file.
+    SeveralAccounts,
+    /// The account was sent enough mails lately; the last one counts.
+    MailedLately,
+    /// The token of a reset link was never made, or for another organization or portal.
+    ResetTokenUnknown,
+    /// The reset link was used, or replaced by newer ones.
+    ResetTokenEnded,
+    /// The reset link is too old.
+    ResetTokenExpired,
+    /// The account, its password or its e-mail address changed since the reset link was made.
+    ResetTokenOutdated,
 }
 
 /// Why a session ended.
@@ -103,6 +136,8 @@ pub enum SessionEnd {
     LoggedOutEverywhere,
     /// The password was changed.
     PasswordChanged,
+    /// The password was set through a reset link.
+    PasswordReset,
     /// A replaced refresh token came back.
     RefreshReused,
     /// The relation or account that it rested on is gone.
@@ -128,6 +163,11 @@ impl Fact {
             Self::ChangeDenied(_) => "change_denied",
             Self::PasswordChanged => "password_changed",
             Self::PasswordClosed => "password_closed",
+            Self::ResetLinkQueued => "reset_link_queued",
+            Self::ResetDenied(_) => "reset_denied",
+            Self::ResetLinkRefused(_) => "reset_link_refused",
+            Self::PasswordReset => "password_reset",
+            Self::MessageUndelivered(_) => "message_undelivered",
             Self::SessionEnded(_) => "session_ended",
             Self::RefreshReused(_) => "refresh_reused",
             Self::DirectoryImported => "directory_imported",
@@ -139,13 +179,19 @@ impl Fact {
     /// The cause in the audit log, for the kinds that have one.
     pub const fn cause(self) -> Option<&'static str> {
         match self {
-            Self::LoginDenied(cause) | Self::ChangeDenied(cause) => Some(cause.as_str()),
+            Self::LoginDenied(cause)
+            | Self::ChangeDenied(cause)
+            | Self::ResetDenied(cause)
+            | Self::ResetLinkRefused(cause) => Some(cause.as_str()),
+            Self::MessageUndelivered(fault) => Some(fault.as_str()),
             Self::SessionEnded(end) => Some(end.as_str()),
             Self::RefreshReused(reuse) => Some(reuse.as_str()),
             Self::LoggedIn
             | Self::ChangeRequired
             | Self::PasswordChanged
             | Self::PasswordClosed
+            | Self::ResetLinkQueued
+            | Self::PasswordReset
             | Self::DirectoryImported
             | Self::CredentialRemoved
             | Self::SigningKeyRotated => None,
@@ -155,7 +201,7 @@ impl Fact {
 
 impl Cause {
     /// All causes, for documentation tests.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 24] = [
         Self::UnknownLoginName,
         Self::WrongPassword,
         Self::NoPassword,
@@ -169,6 +215,17 @@ impl Cause {
         Self::DeadlineExceeded,
         Self::ChangedMeanwhile,
         Self::ChangeTokenInvalid,
+        Self::UnknownEmail,
+        Self::EmailMismatch,
+        Self::NoEmail,
+        Self::EmailUnusable,
+        Self::NationalIdMismatch,
+        Self::SeveralAccounts,
+        Self::MailedLately,
+        Self::ResetTokenUnknown,
+        Self::ResetTokenEnded,
+        Self::ResetTokenExpired,
+        Self::ResetTokenOutdated,
     ];
 
     /// The name in the audit log.
@@ -187,16 +244,28 @@ impl Cause {
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::ChangedMeanwhile => "changed_meanwhile",
             Self::ChangeTokenInvalid => "change_token_invalid",
+            Self::UnknownEmail => "unknown_email",
+            Self::EmailMismatch => "email_mismatch",
+            Self::NoEmail => "no_email",
+            Self::EmailUnusable => "email_unusable",
+            Self::NationalIdMismatch => "national_id_mismatch",
+            Self::SeveralAccounts => "several_accounts",
+            Self::MailedLately => "mailed_lately",
+            Self::ResetTokenUnknown => "reset_token_unknown",
+            Self::ResetTokenEnded => "reset_token_ended",
+            Self::ResetTokenExpired => "reset_token_expired",
+            Self::ResetTokenOutdated => "reset_token_outdated",
         }
     }
 }
 
 impl SessionEnd {
     /// All reasons, for reading them back and for documentation tests.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::LoggedOut,
         Self::LoggedOutEverywhere,
         Self::PasswordChanged,
+        Self::PasswordReset,
         Self::RefreshReused,
         Self::AccountChanged,
     ];
@@ -212,6 +281,7 @@ impl SessionEnd {
             Self::LoggedOut => "logged_out",
             Self::LoggedOutEverywhere => "logged_out_everywhere",
             Self::PasswordChanged => "password_changed",
+            Self::PasswordReset => "password_reset",
             Self::RefreshReused => "refresh_reused",
             Self::AccountChanged => "account_changed",
         }

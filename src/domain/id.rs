@@ -83,6 +83,14 @@ opaque_id! {
     IncidentId
 }
 opaque_id! {
+    /// A request for a reset link, as long as nobody has looked at it.
+    ResetRequestId
+}
+opaque_id! {
+    /// A message to a guardian.
+    MessageId
+}
+opaque_id! {
     /// A school, preschool or location of an organization.
     SchoolId
 }

@@ -38,6 +38,10 @@ pub struct LimitPolicy {
     pub account_network: Quota,
     /// Failures on one login name from one known device.
     pub device: Quota,
+    /// Requests for reset links in the organization.
+    pub reset_organization: Quota,
+    /// Requests for reset links from one network.
+    pub reset_network: Quota,
 }
 
 impl Default for LimitPolicy {
@@ -52,6 +56,8 @@ impl Default for LimitPolicy {
             account_long: Quota::new(30, Duration::from_mins(15)),
             account_network: Quota::new(5, Duration::from_mins(2)),
             device: Quota::new(10, MINUTE),
+            reset_organization: Quota::new(200, Duration::from_millis(300)),
+            reset_network: Quota::new(60, MINUTE),
         }
     }
 }
@@ -78,6 +84,10 @@ pub enum Scope {
     Guardian(GuardianId),
     /// The same over a longer span.
     GuardianLong(GuardianId),
+    /// Requests for reset links in an organization.
+    ResetOrganization,
+    /// Requests for reset links from a network.
+    ResetNetwork(Network),
 }
 
 /// One bucket of a reservation.
@@ -150,6 +160,32 @@ pub fn change_reservation(
     let mut charges: Vec<Charge> = network_charge(policy, network).into_iter().collect();
     charges.push(Charge { scope: Scope::Guardian(guardian.clone()), quota: policy.account });
     charges.push(Charge { scope: Scope::GuardianLong(guardian.clone()), quota: policy.account_long });
+    Reservation { organization: organization.clone(), charges }
+}
+
+/// The buckets of a request for a reset link. Not of its account: the call looks up none. Nothing is given back.
+pub fn reset_reservation(
+    policy: &LimitPolicy,
+    organization: &OrganizationId,
+    network: Network,
+) -> Reservation {
+    let mut charges = vec![Charge { scope: Scope::ResetOrganization, quota: policy.reset_organization }];
+    match network {
+        Network::Unknown => {}
+        Network::V4(_) | Network::V6(_) => {
+            charges.push(Charge { scope: Scope::ResetNetwork(network), quota: policy.reset_network });
+        }
+    }
+    Reservation { organization: organization.clone(), charges }
+}
+
+/// The buckets of an attempt to show the token of a reset link: a wrong one is a failure of its network.
+pub fn token_reservation(
+    policy: &LimitPolicy,
+    organization: &OrganizationId,
+    network: Network,
+) -> Reservation {
+    let charges = network_charge(policy, network).into_iter().collect();
     Reservation { organization: organization.clone(), charges }
 }
 

@@ -1,10 +1,12 @@
 //! An organization (the tenant) with its portals and the rules that it may set.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::identifier::{LeadingZeros, Region};
+use super::identifier::{Email, LeadingZeros, Region};
 use super::limits::LimitPolicy;
 use super::password::PasswordPolicy;
+use super::password_reset::ResetMethod;
 
 /// The short name of an organization in configuration, tokens and keys: `[a-z0-9-]`, 1–40 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +88,59 @@ impl Default for SessionPolicy {
     }
 }
 
+/// Pages of a portal that messages link to. Nothing of a link comes from a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortalPages {
+    /// Where the portal begins: an https URL.
+    pub home: String,
+    /// The page that takes a new password.
+    pub reset: ResetPage,
+}
+
+/// The URL of the page that takes a new password, with a place for the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResetPage(String);
+
+impl ResetPage {
+    /// What stands for the token.
+    pub const PLACE: &str = "{token}";
+
+    /// Reads a URL that has the place for the token once, behind the host; `None` if it is none.
+    pub fn parse(url: &str) -> Option<Self> {
+        let (_, rest) = url.split_once("://")?;
+        let (host, path) = rest.split_once('/')?;
+        let formed = !host.contains('{') && path.matches(Self::PLACE).count() == 1;
+        formed.then(|| Self(url.to_owned()))
+    }
+
+    /// The link with a token.
+    pub fn link(&self, token: &str) -> String {
+        self.0.replace(Self::PLACE, token)
+    }
+}
+
+/// How an organization writes to its guardians.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correspondence {
+    /// The name that mails come from.
+    pub from_name: String,
+    /// The address that mails come from.
+    pub from_address: Email,
+    /// Where people write or call when a mail does not help: shown in mails. Empty: not shown.
+    pub contact: String,
+    /// Pages of each portal.
+    pub pages: BTreeMap<Portal, PortalPages>,
+}
+
+/// How passwords are reset by mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResetPolicy {
+    /// By what a link can be asked for, in the order in which a portal should offer it.
+    pub methods: Vec<ResetMethod>,
+    /// How long a link lives. Default 60 min, 30 min to 24 h.
+    pub link_lifetime: Duration,
+}
+
 /// One organization as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Organization {
@@ -105,6 +160,10 @@ pub struct Organization {
     pub session: SessionPolicy,
     /// The rate limits.
     pub limits: LimitPolicy,
+    /// How it writes to guardians; `None`: it does not.
+    pub correspondence: Option<Correspondence>,
+    /// How passwords are reset by mail; `None`: they are not. Needs a correspondence with pages of each portal.
+    pub reset: Option<ResetPolicy>,
 }
 
 impl Organization {

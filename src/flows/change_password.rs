@@ -274,6 +274,7 @@ impl ChangePasswordFlow {
             credential_epoch: account.credential_epoch,
             at: now,
             event,
+            notices: Vec::new(),
         };
         match self.store.set_password(&new).await? {
             SetPasswordOutcome::Set(ended) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::domain::organization::Organization;
 use crate::domain::passphrase::{self, Locale};
 use crate::domain::password::PasswordPolicy;
+use crate::domain::password_reset::ResetMethod;
 use crate::domain::secret::Secret;
 use crate::ports::entropy::Entropy;
 
@@ -23,6 +24,8 @@ pub struct LoginMethods {
     pub rule: PasswordPolicy,
     /// A suggestion that satisfies the rule.
     pub suggestion: Secret<String>,
+    /// By what a reset link can be asked for.
+    pub reset_methods: Vec<ResetMethod>,
 }
 
 /// The ways to log in at any portal of an organization.
@@ -31,5 +34,6 @@ pub fn list(organization: &Arc<Organization>, locale: Locale, entropy: &Arc<dyn 
         methods: vec![LoginMethod::Password],
         rule: organization.password.clone(),
         suggestion: passphrase::suggest(locale, &organization.password, |bytes| entropy.fill(bytes)),
+        reset_methods: organization.reset.as_ref().map(|reset| reset.methods.clone()).unwrap_or_default(),
     }
 }

@@ -8,6 +8,7 @@ use crate::domain::identifier::LoginName;
 use crate::domain::organization::Organization;
 use crate::domain::passphrase::Locale;
 use crate::domain::password::{ClaimedPassword, MAX_CODE_POINTS, PasswordPolicy, Unusable};
+use crate::domain::password_reset::ResetMethod;
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
 use crate::flows::attempt::{self, Origin};
@@ -59,6 +60,11 @@ impl LoginService for LoginHandlers {
             methods: methods.collect(),
             password_rule: Some(password_rule(&offered.rule)),
             suggested_passphrase: offered.suggestion.expose().clone(),
+            reset_methods: offered
+                .reset_methods
+                .into_iter()
+                .map(|method| reset_method(method).into())
+                .collect(),
         }))
     }
 
@@ -176,7 +182,16 @@ pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: millis.div_euclid(1000), nanos }
 }
 
-fn password_rule(policy: &PasswordPolicy) -> proto::PasswordRule {
+const fn reset_method(method: ResetMethod) -> proto::ResetMethod {
+    match method {
+        ResetMethod::DebtorNumberAndEmail => proto::ResetMethod::DebtorNumberAndEmail,
+        ResetMethod::DebtorNumberAndBsn => proto::ResetMethod::DebtorNumberAndBsn,
+        ResetMethod::Email => proto::ResetMethod::Email,
+    }
+}
+
+/// The rule for new passwords as a message.
+pub(super) fn password_rule(policy: &PasswordPolicy) -> proto::PasswordRule {
     proto::PasswordRule {
         min_code_points: i32::from(policy.effective_min_length()),
         max_code_points: i32::try_from(MAX_CODE_POINTS).unwrap_or(i32::MAX),

@@ -23,6 +23,12 @@ pub enum Purpose {
     ChangeTicket,
     /// Sealing page tokens.
     PageToken,
+    /// Sealing what a person typed to ask for a reset link.
+    ResetRequestSeal,
+    /// Digests of the tokens in reset links.
+    ResetToken,
+    /// Digests of the addresses that reset links were sent to, and of recipients with a budget.
+    MessageAddress,
     /// Keys of the rate limiter.
     LimiterKey,
 }

@@ -6,6 +6,7 @@ pub mod directory_file;
 pub mod entropy;
 pub mod error;
 pub mod key_vault;
+pub mod messenger;
 pub mod password_hasher;
 pub mod rate_limiter;
 pub mod store;

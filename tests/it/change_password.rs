@@ -35,6 +35,8 @@ pub(crate) fn roomy(config: &mut Config) {
             account_long: wide,
             account_network: wide,
             device: wide,
+            reset_organization: wide,
+            reset_network: wide,
         };
     }
 }

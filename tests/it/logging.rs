@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use guardian_auth::domain::audit::{Cause, Fact, Reuse, SessionEnd};
 use guardian_auth::domain::caller::CallerKind;
+use guardian_auth::domain::message::DeliveryFault;
 use guardian_auth::domain::time::Timestamp;
 use guardian_auth::{proto, telemetry};
 use prost::Message as _;
@@ -235,7 +236,7 @@ fn section(from: &str) -> BTreeSet<&'static str> {
 }
 
 /// One of each kind; a new kind does not compile until it has an arm, and then a row here.
-fn facts() -> [Fact; 11] {
+fn facts() -> [Fact; 16] {
     const fn exhaustive(fact: Fact) -> Fact {
         match fact {
             Fact::LoggedIn
@@ -244,6 +245,11 @@ fn facts() -> [Fact; 11] {
             | Fact::ChangeDenied(_)
             | Fact::PasswordChanged
             | Fact::PasswordClosed
+            | Fact::ResetLinkQueued
+            | Fact::ResetDenied(_)
+            | Fact::ResetLinkRefused(_)
+            | Fact::PasswordReset
+            | Fact::MessageUndelivered(_)
             | Fact::SessionEnded(_)
             | Fact::RefreshReused(_)
             | Fact::DirectoryImported
@@ -258,6 +264,11 @@ fn facts() -> [Fact; 11] {
         Fact::ChangeDenied(Cause::WrongPassword),
         Fact::PasswordChanged,
         Fact::PasswordClosed,
+        Fact::ResetLinkQueued,
+        Fact::ResetDenied(Cause::UnknownEmail),
+        Fact::ResetLinkRefused(Cause::ResetTokenUnknown),
+        Fact::PasswordReset,
+        Fact::MessageUndelivered(DeliveryFault::NoAddress),
         Fact::SessionEnded(SessionEnd::LoggedOut),
         Fact::RefreshReused(Reuse::StaleLineage),
         Fact::DirectoryImported,
@@ -271,14 +282,10 @@ fn every_audit_event_and_cause_has_a_row() {
     assert_eq!(section("## The audit log"), facts().iter().map(|fact| fact.kind()).collect());
     let causes: BTreeSet<_> = Cause::ALL.iter().map(|cause| cause.as_str()).collect();
     assert_eq!(section("### Causes of"), causes);
-    let ends = [
-        SessionEnd::LoggedOut,
-        SessionEnd::LoggedOutEverywhere,
-        SessionEnd::PasswordChanged,
-        SessionEnd::RefreshReused,
-        SessionEnd::AccountChanged,
-    ];
-    assert_eq!(section("### Ends of"), ends.iter().map(|end| end.as_str()).collect());
+    let ends: BTreeSet<_> = SessionEnd::ALL.iter().map(|end| end.as_str()).collect();
+    assert_eq!(section("### Ends of"), ends);
+    let faults: BTreeSet<_> = DeliveryFault::ALL.iter().map(|fault| fault.as_str()).collect();
+    assert_eq!(section("### Faults of"), faults);
     let classes = [Reuse::RecentPrevious, Reuse::StaleLineage];
     assert_eq!(section("### Classes of"), classes.iter().map(|class| class.as_str()).collect());
 }

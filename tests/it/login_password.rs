@@ -112,6 +112,7 @@ fn without_limits(config: &mut Config) {
             account_long: endless,
             account_network: endless,
             device: endless,
+            ..LimitPolicy::default()
         },
     );
 }

@@ -118,6 +118,11 @@ impl BucketKeys {
                 message.field(b"guardian-long");
                 message.field(guardian.as_str().as_bytes());
             }
+            Scope::ResetOrganization => message.field(b"reset-organization"),
+            Scope::ResetNetwork(network) => {
+                message.field(b"reset-network");
+                message.network(network);
+            }
         }
         message.cut()
     }

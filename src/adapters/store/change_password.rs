@@ -71,7 +71,8 @@ pub(super) const DROP_TICKETS: Statement =
 
 /// Sets the password if everything is as it was read; `None` if something is not.
 async fn set(unit: &mut Unit, new: &NewCredential) -> Result<Option<Ended>, PortError> {
-    let NewCredential { guardian, portal, by, replaces, hash, credential_epoch, at, event: _ } = new;
+    let NewCredential { guardian, portal, by, replaces, hash, credential_epoch, at, event: _, notices: _ } =
+        new;
     // The account first: a login that is under way holds it, so one of the two sees the other.
     if unit.execute(&BUMP_EPOCH, bind![guardian, credential_epoch]).await? == 0 {
         return Ok(None);

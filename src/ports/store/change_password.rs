@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use crate::domain::audit::Event;
 use crate::domain::id::{GuardianId, SessionId};
 use crate::domain::login_password::Account;
+use crate::domain::message::NewMessage;
 use crate::domain::organization::{OrganizationId, Portal};
 use crate::domain::password::PasswordHash;
 use crate::domain::time::Timestamp;
@@ -49,6 +50,8 @@ pub struct NewCredential {
     pub at: Timestamp,
     /// What the audit log says of it.
     pub event: Event,
+    /// Notices to the guardian.
+    pub notices: Vec<NewMessage>,
 }
 
 /// Whether the password was set.
@@ -80,7 +83,8 @@ pub trait ChangePasswordStore: Send + Sync {
     ) -> Result<Option<TicketHolder>, PortError>;
 
     /// Sets the password in one transaction: hash, `must_change` off, counters zero, closed lanes open, epoch bumped, the keeping session
-    /// moved to the new epoch, all other sessions ended and put into the revocation feed, tickets used up, audit.
+    /// moved to the new epoch, all other sessions ended and put into the revocation feed, tickets and reset tokens used
+    /// up, audit, notices.
     ///
     /// # Errors
     /// [`PortError`].

@@ -7,6 +7,8 @@ mod audit;
 mod change_password;
 mod directory_import;
 mod login_password;
+mod outbox;
+mod password_reset;
 mod session;
 mod signing_keys;
 
@@ -19,6 +21,11 @@ pub use directory_import::{
 };
 pub use login_password::{
     ChangeTicket, Failure, FailureCount, HashParametersInUse, LoginPasswordStore, NewSession, OpenOutcome,
+};
+pub use outbox::{LeasedMessage, OutboxLevel, OutboxStore, Recipient, Settlement, TryOutcome};
+pub use password_reset::{
+    CandidateKey, ConfirmedReset, LeasedResetRequest, MessageBudget, NewResetToken, PasswordResetStore,
+    ResetOutcome, ResetRequest, ResetRows, ResetTokenHolder, SettleOutcome, SettledReset,
 };
 pub use session::{EndSessions, Ended, Revocation, Rotation, RotationOutcome, SessionStore};
 pub use signing_keys::{SealedSigningKey, SigningKeyStore};

@@ -34,6 +34,8 @@ fn organization(id: &str, region: Region) -> Organization {
         password: PasswordPolicy::default(),
         session: SessionPolicy::default(),
         limits: LimitPolicy::default(),
+        correspondence: None,
+        reset: None,
     }
 }
 

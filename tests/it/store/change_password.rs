@@ -25,6 +25,7 @@ pub(super) fn change(account: &Account, by: SetPassword) -> NewCredential {
         credential_epoch: account.credential_epoch,
         at: at(105),
         event: event(Fact::PasswordChanged, Some(&account.guardian)),
+        notices: Vec::new(),
     }
 }
 

@@ -94,6 +94,8 @@ fn organization(id: &str, portals: &[Portal]) -> Organization {
         password: PasswordPolicy::default(),
         session: SessionPolicy::default(),
         limits: LimitPolicy::default(),
+        correspondence: None,
+        reset: None,
     }
 }
 

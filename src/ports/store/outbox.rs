@@ -1,0 +1,157 @@
+//! The store's part in sending messages.
+
+use async_trait::async_trait;
+
+use crate::domain::audit::Event;
+use crate::domain::id::{GuardianId, MessageId};
+use crate::domain::identifier::Mobile;
+use crate::domain::login_password::AccountState;
+use crate::domain::message::{Channel, DeliveryFault, MessageState, Template};
+use crate::domain::organization::{OrganizationId, Portal};
+use crate::domain::passphrase::Locale;
+use crate::domain::password_reset::EmailOnFile;
+use crate::domain::reference_code::ReferenceCode;
+use crate::domain::time::Timestamp;
+use crate::ports::error::PortError;
+
+use super::password_reset::MessageBudget;
+
+/// A message that a worker has taken, until its lease ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeasedMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// The end of the lease; names the lease.
+    pub lease: Timestamp,
+    /// For which organization.
+    pub organization: OrganizationId,
+    /// About which portal.
+    pub portal: Portal,
+    /// To whom.
+    pub guardian: GuardianId,
+    /// By which way.
+    pub channel: Channel,
+    /// What it says.
+    pub template: Template,
+    /// In which language; the one on file if `None`.
+    pub locale: Option<Locale>,
+    /// The code of the request that it answers, if one.
+    pub reference: Option<ReferenceCode>,
+    /// Tries that counted so far.
+    pub attempts: i64,
+    /// When it was put in.
+    pub created: Timestamp,
+}
+
+/// A guardian as the sender of a message sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// Where mail goes.
+    pub email: EmailOnFile,
+    /// Where text messages go.
+    pub mobile: Option<Mobile>,
+    /// The language on file.
+    pub locale: Locale,
+    /// What the account may do.
+    pub state: AccountState,
+    /// The epoch that a link carries.
+    pub credential_epoch: i64,
+    /// Whether the account has a password at the portal of the message.
+    pub has_password: bool,
+}
+
+/// What became of a try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TryOutcome {
+    /// The next hop has taken it.
+    Sent,
+    /// It cannot be delivered.
+    Failed(DeliveryFault),
+    /// It was given up for its age.
+    TooOld(DeliveryFault),
+    /// To be tried again. The try counts if the channel sent another message since the last one; after
+    /// [`MOST_ATTEMPTS`](crate::domain::message::MOST_ATTEMPTS) the message is dead.
+    Again {
+        /// Why.
+        fault: DeliveryFault,
+        /// Not before this.
+        due: Timestamp,
+        /// Whether the try may count.
+        may_count: bool,
+    },
+}
+
+/// What is written of a try.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The message.
+    pub message: MessageId,
+    /// The lease that it was taken under: nothing happens if it is another's by now.
+    pub lease: Timestamp,
+    /// What became of it.
+    pub outcome: TryOutcome,
+    /// The token in its link, if it is certain that nobody has it: it ends.
+    pub withdraw: Option<[u8; 32]>,
+    /// When.
+    pub at: Timestamp,
+    /// Written if the message is given up by this.
+    pub event: Event,
+}
+
+/// How much waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxLevel {
+    /// By which way.
+    pub channel: Channel,
+    /// Messages that wait.
+    pub queued: u64,
+    /// When the oldest of them was put in.
+    pub oldest: Option<Timestamp>,
+}
+
+/// Questions of the outbox flow.
+#[async_trait]
+pub trait OutboxStore: Send + Sync {
+    /// Takes messages of a channel that are due, those due longest first, so that no other worker takes them before
+    /// `lease`.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn lease_messages(
+        &self,
+        channel: Channel,
+        now: Timestamp,
+        lease: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<LeasedMessage>, PortError>;
+
+    /// A guardian as it is now.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn recipient(&self, guardian: &GuardianId, portal: Portal) -> Result<Option<Recipient>, PortError>;
+
+    /// Takes from all budgets or from none; if one has no room, when all have.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn take_budgets(&self, budgets: &[MessageBudget]) -> Result<Option<Timestamp>, PortError>;
+
+    /// Writes what became of a try; the state after it, or `None` if the lease was lost and nothing was written.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn settle_message(&self, settlement: &Settlement) -> Result<Option<MessageState>, PortError>;
+
+    /// How much waits in each channel.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn outbox_levels(&self) -> Result<Vec<OutboxLevel>, PortError>;
+
+    /// Drops messages that were settled before.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn sweep_messages(&self, settled_before: Timestamp) -> Result<u64, PortError>;
+}
