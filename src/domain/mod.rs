@@ -12,6 +12,7 @@ pub mod identifier;
 pub mod limits;
 pub mod login_password;
 pub mod message;
+pub mod message_text;
 pub mod organization;
 pub mod passphrase;
 pub mod password;

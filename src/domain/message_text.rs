@@ -1,0 +1,659 @@
+//! The texts of mails and text messages, as data, with their values filled in.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
+
+use super::message::Template;
+use super::organization::Portal;
+use super::passphrase::Locale;
+
+/// Characters of one text message in the GSM 7-bit alphabet; a longer one is sent, and paid for, as several.
+const SMS_LENGTH: usize = 160;
+
+/// Of the organization's name, this much stays in a text message that is too long.
+const SHORT_NAME: usize = 12;
+
+/// The basic characters of the GSM 7-bit alphabet (3GPP TS 23.038 §6.2.1), without line breaks. A text message with any
+/// other character holds 70 characters instead of 160.
+const GSM_BASIC: &str = concat!(
+    "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿",
+    "abcdefghijklmnopqrstuvwxyzäöñüà"
+);
+
+/// Those that take two places there.
+const GSM_EXTENDED: &str = "^{}\\[~]|€";
+
+/// What a message is filled with. Nothing of it is the guardian's: no name, number, address or user name.
+/// Control and format characters and line breaks of any value become spaces.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    /// Who writes: the organization's name for people.
+    pub organization: &'a str,
+    /// The portal that it is about.
+    pub portal: Portal,
+    /// The link to set a new password with: an http(s) URL. [`Template::ResetLink`] needs it.
+    pub link: Option<&'a str>,
+    /// Where this portal begins: an http(s) URL.
+    pub home: &'a str,
+    /// Where the sibling portal begins. [`Template::WrongPortal`] needs it.
+    pub other_home: Option<&'a str>,
+    /// How long the link works; shown in whole hours, else in whole minutes.
+    pub lifetime: Duration,
+    /// The code that support looks up. Its paragraph is left out without it.
+    pub reference: Option<&'a str>,
+    /// How to reach the organization. Empty: its paragraph is left out.
+    pub contact: &'a str,
+    /// When it happened, in UTC and saying so, e.g. `2026-11-20 14:32 UTC`. Its paragraph is left out without it.
+    pub at_text: Option<&'a str>,
+}
+
+/// A mail's texts.
+pub struct Text {
+    /// The subject: one line.
+    pub subject: String,
+    /// The text for readers without HTML: paragraphs between blank lines; each URL on a line of its own.
+    pub plain: String,
+    /// The same as an HTML document.
+    pub html: String,
+}
+
+/// The mail of a template in a language. A paragraph with a placeholder that has no value is left out.
+pub fn mail(template: Template, locale: Locale, values: &Values<'_>) -> Text {
+    let texts = Texts { locale, values };
+    let section = Section::of(locale, template.as_str());
+    let closing = Section::of(locale, CLOSING);
+    let subject = fill(section.value("subject"), |name| texts.value(name)).unwrap_or_default();
+    let mut plain = String::new();
+    let mut body = String::new();
+    for paragraph in section.paragraphs().chain(closing.paragraphs()) {
+        let Some(text) = fill(paragraph, |name| texts.value(name)) else { continue };
+        if !plain.is_empty() {
+            plain.push_str("\n\n");
+            body.push('\n');
+        }
+        let is_button = url_alone(paragraph) && is_web(&text);
+        body.push_str(&if is_button {
+            let label = section.value("button");
+            layout(Part::Button, &[("url", &text), ("label", label), ("copy", texts.word("copy"))])
+        } else {
+            layout(Part::Paragraph, &[("text", &text)])
+        });
+        plain.push_str(&text);
+    }
+    plain.push('\n');
+    let organization = clean(values.organization);
+    let html = fill(Part::Page.text(), |name| match name {
+        "lang" => Some(locale.as_str().into()),
+        "subject" => Some(escape(&subject).into()),
+        "organization" => Some(escape(&organization).into()),
+        "body" => Some(body.as_str().into()),
+        _ => None,
+    });
+    Text { subject, plain, html: html.unwrap_or_default() }
+}
+
+/// The text message of a template in a language; `None` where it has none. It fits into one message if the addresses in
+/// it are not too long: a long name of the organization is cut, and letters outside of the GSM alphabet lose their marks.
+pub fn text_message(template: Template, locale: Locale, values: &Values<'_>) -> Option<String> {
+    let text = Section::of(locale, template.as_str()).get("sms")?;
+    let name = gsm(&clean(values.organization));
+    let filled = |name: &str| {
+        let values = Values { organization: name, ..*values };
+        fill(text, |placeholder| Texts { locale, values: &values }.value(placeholder))
+    };
+    let whole = filled(&name)?;
+    let excess = gsm_length(&whole).saturating_sub(SMS_LENGTH);
+    if excess == 0 {
+        return Some(whole);
+    }
+    // A character takes one place or more, so this many are enough.
+    let kept = name.chars().count().saturating_sub(excess + 1).max(SHORT_NAME);
+    let short: String = name.chars().take(kept).collect();
+    filled(&format!("{}.", short.trim_end()))
+}
+
+/// The section with what closes every mail.
+const CLOSING: &str = "closing";
+
+/// The section with words that the code chooses.
+const WORDS: &str = "words";
+
+/// The file of a language.
+const fn file(locale: Locale) -> &'static str {
+    match locale {
+        Locale::Sv => include_str!("data/messages/sv.txt"),
+        Locale::Nl => include_str!("data/messages/nl.txt"),
+        Locale::En => include_str!("data/messages/en.txt"),
+    }
+}
+
+/// A section of a file: `[name]`, lines `key = value`, then paragraphs, with blank lines between all of them.
+#[derive(Clone, Copy)]
+struct Section {
+    head: &'static str,
+    paragraphs: &'static str,
+}
+
+impl Section {
+    /// The section with this name; an empty one if there is none, which a test rules out.
+    fn of(locale: Locale, name: &str) -> Self {
+        sections(file(locale))
+            .find_map(|(found, section)| (found == name).then_some(section))
+            .unwrap_or(Self { head: "", paragraphs: "" })
+    }
+
+    fn get(self, key: &str) -> Option<&'static str> {
+        self.entries().find_map(|(found, value)| (found == key).then_some(value))
+    }
+
+    fn value(self, key: &str) -> &'static str {
+        self.get(key).unwrap_or_default()
+    }
+
+    fn entries(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.head.lines().filter_map(|line| line.split_once(" = "))
+    }
+
+    fn paragraphs(self) -> impl Iterator<Item = &'static str> {
+        self.paragraphs.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty())
+    }
+}
+
+/// The sections of a file with their names; what stands before the first one is a comment.
+fn sections(file: &'static str) -> impl Iterator<Item = (&'static str, Section)> {
+    file.split("\n[").skip(1).filter_map(|text| {
+        let (name, text) = text.split_once("]\n")?;
+        let (head, paragraphs) = match text.strip_prefix('\n') {
+            Some(paragraphs) => ("", paragraphs),
+            None => text.split_once("\n\n").unwrap_or((text, "")),
+        };
+        Some((name, Section { head, paragraphs }))
+    })
+}
+
+/// What the placeholders of a text stand for.
+struct Texts<'a> {
+    locale: Locale,
+    values: &'a Values<'a>,
+}
+
+impl<'a> Texts<'a> {
+    fn word(&self, key: &str) -> &'static str {
+        Section::of(self.locale, WORDS).value(key)
+    }
+
+    /// The value of a placeholder, on one line; `None` if there is no such placeholder or no value.
+    fn value(&self, name: &str) -> Option<Cow<'a, str>> {
+        let values = self.values;
+        let value = match name {
+            "organization" => clean(values.organization),
+            "portal" => self.portal(values.portal).to_owned(),
+            "other_portal" => self.portal(values.portal.sibling()?).to_owned(),
+            "link" => clean(values.link?),
+            "home" => clean(values.home),
+            "other_home" => clean(values.other_home?),
+            "lifetime" => self.lifetime(),
+            "reference" => clean(values.reference?),
+            "contact" => clean(values.contact),
+            "at" => clean(values.at_text?),
+            _ => return None,
+        };
+        (!value.is_empty()).then_some(value.into())
+    }
+
+    fn portal(&self, portal: Portal) -> &'static str {
+        self.word(match portal {
+            Portal::Parent => "portal_parent",
+            Portal::Childminder => "portal_childminder",
+            Portal::Staff => "portal_staff",
+        })
+    }
+
+    fn lifetime(&self) -> String {
+        let minutes = self.values.lifetime.as_secs() / 60;
+        let (count, one, many) = if minutes >= 60 && minutes.is_multiple_of(60) {
+            (minutes / 60, "hour", "hours")
+        } else {
+            (minutes, "minute", "minutes")
+        };
+        let word = self.word(if count == 1 { one } else { many });
+        fill(word, |name| (name == "count").then(|| count.to_string().into())).unwrap_or_default()
+    }
+}
+
+/// Whether a paragraph is nothing but a placeholder of a URL: then it is a button in HTML.
+fn url_alone(paragraph: &str) -> bool {
+    ["{link}", "{home}", "{other_home}"].contains(&paragraph)
+}
+
+/// Whether a link may lead there: `javascript:` and its kin may not be clicked.
+fn is_web(url: &str) -> bool {
+    (url.starts_with("https://") || url.starts_with("http://")) && !url.contains(char::is_whitespace)
+}
+
+/// The parts of the layout.
+#[derive(Clone, Copy)]
+enum Part {
+    Page,
+    Paragraph,
+    Button,
+}
+
+impl Part {
+    fn text(self) -> &'static str {
+        let file = include_str!("data/messages/layout.html");
+        let (page, rest) = file.split_once("<!-- paragraph -->\n").unwrap_or_default();
+        let (paragraph, button) = rest.split_once("<!-- button -->\n").unwrap_or_default();
+        match self {
+            Self::Page => page,
+            Self::Paragraph => paragraph.trim_end(),
+            Self::Button => button.trim_end(),
+        }
+    }
+}
+
+/// A part of the layout with texts put in, escaped; their line breaks stay line breaks.
+fn layout(part: Part, texts: &[(&str, &str)]) -> String {
+    let text = |name: &str| texts.iter().find_map(|(key, text)| (*key == name).then_some(*text));
+    fill(part.text(), |name| text(name).map(|text| escape(text).replace('\n', "<br>\n").into()))
+        .unwrap_or_default()
+}
+
+/// Puts values in place of `{name}`, once: a value's braces are nobody's placeholder. `None` if one has no value.
+fn fill<'v>(text: &str, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> Option<String> {
+    let mut filled = String::with_capacity(text.len() * 2);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        rest = after;
+        if let Some((name, after)) = placeholder(after) {
+            filled.push_str(&value(name)?);
+            rest = after;
+        } else {
+            // The brace of a style.
+            filled.push('{');
+        }
+    }
+    filled.push_str(rest);
+    Some(filled)
+}
+
+/// The name before the next `}`, and what follows it, if only letters and `_` are between.
+fn placeholder(after_brace: &str) -> Option<(&str, &str)> {
+    let (name, rest) = after_brace.split_once('}')?;
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    is_name.then_some((name, rest))
+}
+
+/// A value on one line: control characters, format characters (which turn the direction of text) and every line break
+/// become spaces; spaces do not pile up.
+fn clean(value: &str) -> String {
+    let shown = value.replace(
+        |each: char| {
+            matches!(
+                each.general_category(),
+                GeneralCategory::Control
+                    | GeneralCategory::Format
+                    | GeneralCategory::LineSeparator
+                    | GeneralCategory::ParagraphSeparator
+            )
+        },
+        " ",
+    );
+    shown.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A text that is nothing but text between tags and in quoted attributes.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for each in text.chars() {
+        match each {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// A name with characters of the GSM alphabet where it has such: `Zoë` becomes `Zoe`. Others stay: a longer bill beats
+/// a name that cannot be read.
+fn gsm(name: &str) -> String {
+    let mut kept = String::with_capacity(name.len());
+    for each in name.nfc() {
+        match each {
+            '\u{2018}' | '\u{2019}' | '´' | '`' => kept.push('\''),
+            '\u{201c}' | '\u{201d}' | '\u{201e}' | '«' | '»' => kept.push('"'),
+            '\u{2010}'..='\u{2015}' => kept.push('-'),
+            '…' => kept.push_str("..."),
+            each if gsm_places(each).is_some() => kept.push(each),
+            each => {
+                let base = std::iter::once(each).nfd().next().unwrap_or(each);
+                kept.push(if gsm_places(base).is_some() { base } else { each });
+            }
+        }
+    }
+    kept
+}
+
+/// How many of the 160 places a character takes; `None` if it is not in the alphabet.
+fn gsm_places(each: char) -> Option<usize> {
+    if GSM_BASIC.contains(each) { Some(1) } else { GSM_EXTENDED.contains(each).then_some(2) }
+}
+
+/// The places that a text takes.
+fn gsm_length(text: &str) -> usize {
+    text.chars().map(|each| gsm_places(each).unwrap_or(1)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOSTILE: &str = "Förskolan <Ängen> & \"Co\"\r\nBcc: x@y.se";
+
+    const PLACEHOLDERS: [&str; 10] = [
+        "organization",
+        "portal",
+        "other_portal",
+        "link",
+        "home",
+        "other_home",
+        "lifetime",
+        "reference",
+        "contact",
+        "at",
+    ];
+
+    const WORD_KEYS: [(&str, &[&str]); 8] = [
+        ("portal_parent", &[]),
+        ("portal_childminder", &[]),
+        ("portal_staff", &[]),
+        ("minute", &["count"]),
+        ("minutes", &["count"]),
+        ("hour", &["count"]),
+        ("hours", &["count"]),
+        ("copy", &[]),
+    ];
+
+    fn values() -> Values<'static> {
+        Values {
+            organization: "Sample kommun",
+            portal: Portal::Parent,
+            link: Some("https://portal.example.se/new-password#token=abc"),
+            home: "https://portal.example.se/",
+            other_home: Some("https://gast.example.se/"),
+            lifetime: Duration::from_hours(1),
+            reference: Some("7K3MXA4C"),
+            contact: "0123-45 67 89",
+            at_text: Some("2026-11-20 14:32 UTC"),
+        }
+    }
+
+    /// What a template cannot do without.
+    fn required(template: Template) -> &'static [&'static str] {
+        match template {
+            Template::ResetLink => &["organization", "portal", "link", "lifetime", "reference", "contact"],
+            Template::NoPassword | Template::SeveralAccounts => {
+                &["organization", "portal", "home", "reference", "contact"]
+            }
+            Template::ContactSchool => &["organization", "portal", "reference", "contact"],
+            Template::WrongPortal => {
+                &["organization", "portal", "other_portal", "other_home", "reference", "contact"]
+            }
+            Template::PasswordChanged => &["organization", "portal", "home", "contact", "at"],
+        }
+    }
+
+    fn placeholders(text: &str) -> BTreeSet<&str> {
+        text.split('{').skip(1).map(|rest| placeholder(rest).expect(text).0).collect()
+    }
+
+    fn all() -> impl Iterator<Item = (Template, Locale)> {
+        Template::ALL.into_iter().flat_map(|template| Locale::ALL.map(|locale| (template, locale)))
+    }
+
+    #[test]
+    fn every_file_has_every_part_of_every_template_and_nothing_else() {
+        let mut expected: BTreeSet<&str> = Template::ALL.map(Template::as_str).into();
+        expected.extend([CLOSING, WORDS]);
+        for locale in Locale::ALL {
+            let names: Vec<&str> = sections(file(locale)).map(|(name, _)| name).collect();
+            assert_eq!(names.len(), expected.len(), "{locale:?}: a section is there twice");
+            assert_eq!(names.into_iter().collect::<BTreeSet<_>>(), expected, "{locale:?}");
+            for (name, section) in sections(file(locale)) {
+                for line in section.head.lines() {
+                    assert!(line.contains(" = "), "{locale:?} {name}: {line}");
+                }
+            }
+        }
+        for (template, locale) in all() {
+            let section = Section::of(locale, template.as_str());
+            let keys: BTreeSet<&str> = section.entries().map(|(key, _)| key).collect();
+            let mut expected = BTreeSet::from(["subject"]);
+            if section.paragraphs().any(url_alone) {
+                expected.insert("button");
+            }
+            if template == Template::PasswordChanged {
+                expected.insert("sms");
+            }
+            assert_eq!(keys, expected, "{template:?} {locale:?}");
+            assert!(section.paragraphs().count() >= 4, "{template:?} {locale:?}");
+        }
+    }
+
+    #[test]
+    fn every_placeholder_is_known_and_every_required_one_is_used() {
+        for (template, locale) in all() {
+            let section = Section::of(locale, template.as_str());
+            let mut used = BTreeSet::new();
+            for paragraph in section.paragraphs().chain(Section::of(locale, CLOSING).paragraphs()) {
+                let here = placeholders(paragraph);
+                let urls = here.iter().any(|name| ["link", "home", "other_home"].contains(name));
+                assert_eq!(urls, url_alone(paragraph), "a URL stands alone: {paragraph}");
+                used.extend(here);
+            }
+            let known = BTreeSet::from(PLACEHOLDERS);
+            assert!(used.is_subset(&known), "{template:?} {locale:?}: {used:?}");
+            for name in required(template) {
+                assert!(used.contains(name), "{template:?} {locale:?} does not use {name}");
+            }
+            assert_eq!(placeholders(section.value("subject")), BTreeSet::from(["organization"]));
+            assert!(placeholders(section.value("button")).is_empty());
+            let sms = placeholders(section.value("sms"));
+            assert!(sms.is_empty() || sms == BTreeSet::from(["organization", "home"]));
+        }
+        for locale in Locale::ALL {
+            let words = Section::of(locale, WORDS);
+            assert_eq!(words.entries().count(), WORD_KEYS.len());
+            for (key, expected) in WORD_KEYS {
+                assert!(!words.value(key).is_empty(), "{locale:?} {key}");
+                assert_eq!(placeholders(words.value(key)), expected.iter().copied().collect(), "{key}");
+            }
+        }
+        for (part, expected) in [
+            (Part::Page, &["body", "lang", "organization", "subject"][..]),
+            (Part::Paragraph, &["text"]),
+            (Part::Button, &["copy", "label", "url"]),
+        ] {
+            let found: BTreeSet<&str> =
+                part.text().split('{').skip(1).filter_map(placeholder).map(|(name, _)| name).collect();
+            assert_eq!(found, expected.iter().copied().collect());
+        }
+    }
+
+    #[test]
+    fn a_mail_says_who_writes_what_to_do_and_how_long_it_works() {
+        let text = mail(Template::ResetLink, Locale::Sv, &values());
+        assert_eq!(text.subject, "Välj ett nytt lösenord – Sample kommun");
+        for part in [
+            "portalen för vårdnadshavare hos Sample kommun",
+            "\n\nhttps://portal.example.se/new-password#token=abc\n\n",
+            "fungerar i 1 timme",
+            "Referenskod: 7K3MXA4C\n",
+            "Kontakt: 0123-45 67 89\n",
+            "Var det inte du?",
+        ] {
+            assert!(text.plain.contains(part), "{part} in\n{}", text.plain);
+        }
+        assert!(text.html.starts_with("<!doctype html>\n<html lang=\"sv\""));
+        assert!(
+            text.html
+                .contains("<a class=\"action\" href=\"https://portal.example.se/new-password#token=abc\"")
+        );
+        assert!(text.html.contains("Referenskod: 7K3MXA4C<br>\n"));
+        let gast = Values {
+            portal: Portal::Childminder,
+            other_home: Some("https://ouders.example.nl/"),
+            ..values()
+        };
+        let text = mail(Template::WrongPortal, Locale::Nl, &gast);
+        assert!(text.plain.contains("Uw account hoort bij het portaal voor ouders."));
+        assert!(text.plain.contains("\n\nhttps://ouders.example.nl/\n\n"));
+    }
+
+    #[test]
+    fn a_lifetime_is_told_in_hours_or_minutes_one_or_many() {
+        for (minutes, locale, told) in [
+            (60, Locale::Sv, "1 timme"),
+            (120, Locale::Sv, "2 timmar"),
+            (30, Locale::Sv, "30 minuter"),
+            (1, Locale::Sv, "1 minut"),
+            (60, Locale::Nl, "1 uur"),
+            (1440, Locale::Nl, "24 uur"),
+            (45, Locale::Nl, "45 minuten"),
+            (1, Locale::Nl, "1 minuut"),
+            (60, Locale::En, "1 hour"),
+            (90, Locale::En, "90 minutes"),
+            (0, Locale::En, "0 minutes"),
+        ] {
+            let values = Values { lifetime: Duration::from_mins(minutes), ..values() };
+            assert_eq!(Texts { locale, values: &values }.lifetime(), told);
+        }
+    }
+
+    #[test]
+    fn every_mail_is_the_same_in_both_forms_and_leaves_no_placeholder() {
+        for (template, locale) in all() {
+            let text = mail(template, locale, &values());
+            assert!(!text.plain.contains(['{', '}']) && !text.subject.contains(['{', '}']));
+            for paragraph in text.plain.trim_end().split("\n\n") {
+                let html = escape(paragraph).replace('\n', "<br>\n");
+                assert!(text.html.contains(&html), "{template:?} {locale:?}: {paragraph}");
+            }
+            let lower = text.html.to_lowercase();
+            for remote in ["<img", "<script", "<link", "url(", "@import", "src="] {
+                assert!(!lower.contains(remote), "{remote}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let values = Values { reference: None, contact: " \n", at_text: None, ..values() };
+        for (template, locale) in all() {
+            let text = mail(template, locale, &values);
+            let words = ["Kontakt:", "Contact:", "kod:", "code:", "Tidpunkt", "Tijdstip", "Time:"];
+            assert!(!words.iter().any(|word| text.plain.contains(word)), "{}", text.plain);
+            assert!(text.plain.ends_with("Sample kommun\n"));
+        }
+    }
+
+    #[test]
+    fn a_hostile_name_makes_no_markup_and_no_line_in_a_subject() {
+        for (template, locale) in all() {
+            let text = mail(template, locale, &Values { organization: HOSTILE, ..values() });
+            assert!(text.subject.ends_with("Förskolan <Ängen> & \"Co\" Bcc: x@y.se"), "{}", text.subject);
+            assert!(!text.html.contains("<Ängen>"));
+            assert!(text.html.contains("Förskolan &lt;Ängen&gt; &amp; &quot;Co&quot; Bcc: x@y.se"));
+            assert!(!text.plain.contains("\nBcc"));
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_of_the_web_is_no_link() {
+        for link in ["javascript:alert(1)", "data:text/html,x", "https://a.se/ b", ""] {
+            let text = mail(Template::ResetLink, Locale::En, &Values { link: Some(link), ..values() });
+            assert!(!text.html.contains("href="), "{link}");
+        }
+    }
+
+    #[test]
+    fn only_a_changed_password_is_told_by_text_message_and_it_fits_into_one() {
+        for (template, locale) in all() {
+            let Some(text) = text_message(template, locale, &values()) else {
+                assert_ne!(template, Template::PasswordChanged);
+                continue;
+            };
+            assert_eq!(template, Template::PasswordChanged);
+            assert!(text.chars().all(|each| gsm_places(each).is_some()), "{text}");
+            assert!(gsm_length(&text) <= SMS_LENGTH, "{text}");
+            assert!(
+                text.contains("Sample kommun: ") && text.contains("https://portal.example.se/"),
+                "{text}"
+            );
+            let long = Values { organization: &"Stichting Zoë’s Kinderopvang ".repeat(5), ..values() };
+            let text = text_message(template, locale, &long).unwrap();
+            assert!(text.starts_with("Stichting Zo"), "{text}");
+            assert!(gsm_length(&text) <= SMS_LENGTH, "{} {text}", gsm_length(&text));
+            assert!(text.contains("https://portal.example.se/"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_keeps_what_a_text_message_can_hold() {
+        assert_eq!(gsm("Zoë’s Förskola – ‘Ängen’…"), "Zoe's Förskola - 'Ängen'...");
+        assert_eq!(gsm("Łódź 保育"), "Łodz 保育", "what has no letter beneath stays");
+    }
+
+    /// Tags of a document; values cannot add one, as none of them holds `<` as such.
+    fn markup(html: &str) -> (usize, usize, usize) {
+        let count = |each: char| html.matches(each).count();
+        (count('<'), count('>'), count('"'))
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_brings_a_tag_or_a_line_break(
+            organization in "\\PC*[\\r\\n\u{2028}\u{85}\u{202e}<>\"'&{}]*\\PC+", contact in "[\\PC\\s<>&\"{}]*",
+            reference in ".*", link in "[!-~]*", template in 0_usize..6, locale in 0_usize..3,
+        ) {
+            let (template, locale) = (Template::ALL[template], Locale::ALL[locale]);
+            let link = format!("https://{link}");
+            let wild = Values {
+                organization: &organization, contact: &format!("{contact}x"), reference: Some(&format!("{reference}x")),
+                link: Some(&link), home: &link, other_home: Some(&link), ..values()
+            };
+            prop_assume!(!clean(&organization).is_empty());
+            let (tame, wild_text) = (mail(template, locale, &values()), mail(template, locale, &wild));
+            prop_assert_eq!(markup(&wild_text.html), markup(&tame.html));
+            prop_assert_eq!(wild_text.plain.lines().count(), tame.plain.lines().count());
+            let breaks = |text: &str| text.contains(['\r', '\u{85}', '\u{2028}', '\u{2029}', '\u{b}', '\u{c}']);
+            prop_assert!(!wild_text.subject.contains(char::is_control) && !breaks(&wild_text.subject));
+            prop_assert!(!breaks(&wild_text.plain) && !breaks(&wild_text.html));
+            if let Some(text) = text_message(template, locale, &wild) {
+                prop_assert!(!text.contains(char::is_control) && !breaks(&text));
+            }
+        }
+
+        #[test]
+        fn a_url_of_any_kind_brings_no_markup(link in ".*", locale in 0_usize..3) {
+            let locale = Locale::ALL[locale];
+            let text = mail(Template::ResetLink, locale, &Values { link: Some(&link), ..values() });
+            for href in text.html.split("href=\"").skip(1) {
+                prop_assert!(href.starts_with("https://") || href.starts_with("http://"));
+            }
+            prop_assert!(text.html.matches("<a ").count() == 0 || is_web(&clean(&link)));
+        }
+    }
+}
