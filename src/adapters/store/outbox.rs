@@ -61,17 +61,19 @@ const RECIPIENT: Statement = Statement::new(
      FROM guardian g LEFT JOIN credential c ON c.guardian_id = g.id AND c.portal = $2 WHERE g.id = $1",
 );
 
-/// The last word on a message: sent, failed or dead.
+/// The last word on a message: sent, failed or dead. `COALESCE` keeps PostgreSQL from the index of what is queued: it is
+/// small most of the time, and then PostgreSQL would rather read the whole of it than look one row up.
 const SETTLE: Statement = Statement::new(
     "settle_message",
     "UPDATE message SET state = $3, error = $4, settled_ms = $5 \
-     WHERE id = $1 AND due_ms = $2 AND state = 'queued' RETURNING state",
+     WHERE id = $1 AND due_ms = $2 AND COALESCE(state, '') = 'queued' RETURNING state",
 );
 
-/// To be tried again, or dead if this was the last try that counts.
+/// To be tried again, or dead if this was the last try that counts. `COALESCE`: as above. `MATERIALIZED`: asked once, not
+/// for each column.
 const RETRY: Statement = Statement::new(
     "retry_message",
-    "WITH tried AS (SELECT id AS tried_id, attempts + CASE WHEN $6 = 1 AND EXISTS \
+    "WITH tried AS MATERIALIZED (SELECT id AS tried_id, attempts + CASE WHEN $6 = 1 AND EXISTS \
              (SELECT 1 FROM message s WHERE s.channel = m.channel AND s.state = 'sent' AND s.settled_ms >= m.tried_ms) \
              THEN 1 ELSE 0 END AS counted \
          FROM message m WHERE id = $1) \
@@ -79,7 +81,7 @@ const RETRY: Statement = Statement::new(
          tried_ms = CASE WHEN $6 = 1 THEN $5 ELSE tried_ms END, \
          state = CASE WHEN tried.counted >= $7 THEN 'dead' ELSE 'queued' END, \
          settled_ms = CASE WHEN tried.counted >= $7 THEN $5 ELSE NULL END \
-     FROM tried WHERE id = tried.tried_id AND id = $1 AND due_ms = $2 AND state = 'queued' \
+     FROM tried WHERE id = tried.tried_id AND id = $1 AND due_ms = $2 AND COALESCE(state, '') = 'queued' \
      RETURNING state",
 );
 

@@ -51,13 +51,18 @@ const LEASE: PerDialect<Statement> = PerDialect {
     postgres: Statement::new("lease_reset_requests", lease_text!("FOR UPDATE SKIP LOCKED")),
 };
 
-const DROP_REQUEST: Statement =
-    Statement::new("drop_reset_request", "DELETE FROM reset_request WHERE id = $1 AND due_ms = $2");
+/// `COALESCE` keeps PostgreSQL from the index of `due_ms`, where all that were taken together stand in one place.
+const DROP_REQUEST: Statement = Statement::new(
+    "drop_reset_request",
+    "DELETE FROM reset_request WHERE id = $1 AND COALESCE(due_ms, 0) = $2",
+);
 
+/// `COALESCE` keeps PostgreSQL from the index of addresses: with a plan from when the table was empty, it would read the
+/// whole of it instead of the one row.
 const BUMP_EPOCH: Statement = Statement::new(
     "bump_epoch_by_reset",
     "UPDATE guardian SET credential_epoch = credential_epoch + 1 \
-     WHERE id = $1 AND credential_epoch = $2 AND state = 'active' AND email_canonical = $3",
+     WHERE id = $1 AND credential_epoch = $2 AND state = 'active' AND COALESCE(email_canonical, '') = $3",
 );
 
 /// A password that the school gave and that nobody used in time is not brought to life.

@@ -25,7 +25,7 @@ pub(super) fn settlement(message: &LeasedMessage, outcome: TryOutcome) -> Settle
     }
 }
 
-const fn again(due: Timestamp, may_count: bool) -> TryOutcome {
+pub(super) const fn again(due: Timestamp, may_count: bool) -> TryOutcome {
     TryOutcome::Again { fault: DeliveryFault::Deferred, due, may_count }
 }
 
