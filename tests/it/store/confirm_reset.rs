@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use guardian_auth::domain::audit::SessionEnd;
-use guardian_auth::domain::directory::Relation;
+use guardian_auth::domain::directory::{Contact, Relation};
 use guardian_auth::domain::id::GuardianId;
 use guardian_auth::domain::limits::Lane;
 use guardian_auth::domain::login_password::Account;
@@ -19,7 +19,9 @@ use super::on_every_database;
 use super::reset_facts::{
     add_token, confirmed, email, import_reachable, is_ended, message, reachable, token,
 };
-use super::world::{World, at, child, debtor_login, event, hash, known_device, random, school};
+use super::world::{
+    World, at, child, child_relation, debtor_login, event, hash, known_device, random, school,
+};
 
 async fn confirm(world: &World, confirmed: &ConfirmedReset) -> ResetOutcome {
     world.store.confirm_reset(confirmed).await.expect("an answer")
@@ -212,6 +214,27 @@ async fn a_change_of_password_ends_reset_tokens_and_tells_the_owner(world: World
     assert_eq!(world.number("SELECT count(*) FROM message WHERE state = 'queued'").await, 1);
 }
 
+/// An import neither ends links nor stumbles over them: what it changed makes them worthless.
+async fn an_import_that_changes_the_account_makes_its_links_worthless(world: World) {
+    let account = ready(&world).await;
+    let mut moved = reachable("10042");
+    moved.email =
+        Some(Contact { delivered: "eva@example.se".to_owned(), canonical: Some(email("eva@example.se")) });
+    world.import(vec![moved.into()]).await;
+    refused(&world, "the source changed the address", confirmed(&account, [7; 32])).await;
+    let mut unconfirmed = reachable("10042");
+    unconfirmed.relations = vec![child_relation("c", false)];
+    world.import(vec![unconfirmed.into()]).await;
+    refused(&world, "the source took the password back", confirmed(&account, [7; 32])).await;
+    assert_eq!(world.number("SELECT count(*) FROM credential").await, 0);
+    assert!(!is_ended(&world, [7; 32]).await);
+    // Read anew it is still of another epoch, and there is nothing to set.
+    let now = world.account("10042").await;
+    refused(&world, "another epoch", confirmed(&now, [7; 32])).await;
+    add_token(&world, &now, [9; 32]).await;
+    refused(&world, "no password", confirmed(&now, [9; 32])).await;
+}
+
 /// The log comes last: if it cannot be written, nothing is.
 async fn a_reset_whose_event_cannot_be_written_sets_nothing(world: World) {
     let account = ready(&world).await;
@@ -237,5 +260,6 @@ on_every_database! {
     what_has_changed_since_sets_nothing,
     a_link_for_one_portal_sets_no_password_at_the_other,
     a_change_of_password_ends_reset_tokens_and_tells_the_owner,
+    an_import_that_changes_the_account_makes_its_links_worthless,
     a_reset_whose_event_cannot_be_written_sets_nothing,
 }
