@@ -103,7 +103,7 @@ pub struct NewMessage {
     pub organization: OrganizationId,
     /// About which portal.
     pub portal: Portal,
-    /// To whom; nobody where a request found nobody.
+    /// To whom; nobody where a request found nobody, and then there is nothing to send.
     pub guardian: Option<GuardianId>,
     /// By which way.
     pub channel: Channel,

@@ -332,7 +332,7 @@ mod tests {
             Candidate { email: EmailOnFile::Usable(email("kim@example.nl")), ..candidate(1, Portal::Parent) };
         assert_eq!(ask_by_name(&[other]), (None, Some(Cause::EmailMismatch)));
         let none = Candidate { email: EmailOnFile::Absent, ..candidate(1, Portal::Parent) };
-        assert_eq!(ask_by_name(&[none.clone()]), (None, Some(Cause::NoEmail)));
+        assert_eq!(ask_by_name(std::slice::from_ref(&none)), (None, Some(Cause::NoEmail)));
         let bad = Candidate { email: EmailOnFile::Unusable, ..candidate(1, Portal::Parent) };
         assert_eq!(ask_by_name(&[bad]), (None, Some(Cause::EmailUnusable)));
         let typed = Identification::DebtorNumberAndBsn(name("10234"), Bsn::parse("999990019").unwrap());

@@ -4,8 +4,9 @@ use sqlx::any::{Any, AnyArguments};
 use sqlx::{Arguments, Encode, Type};
 
 use crate::domain::directory::{LoginNameKind, SourceKey};
-use crate::domain::id::{AuditEventId, ChildId, GuardianId, SchoolId, SessionId};
-use crate::domain::identifier::LoginName;
+use crate::domain::id::{AuditEventId, ChildId, GuardianId, MessageId, ResetRequestId, SchoolId, SessionId};
+use crate::domain::identifier::{Email, LoginName};
+use crate::domain::message::{Channel, DeliveryFault, MessageState};
 use crate::domain::organization::{OrganizationId, Portal};
 use crate::domain::passphrase::Locale;
 use crate::domain::password::PasswordHash;
@@ -93,10 +94,16 @@ bind_as! {
     GuardianId => &'a str, |value| value.as_str();
     SessionId => &'a str, |value| value.as_str();
     AuditEventId => &'a str, |value| value.as_str();
+    ResetRequestId => &'a str, |value| value.as_str();
+    MessageId => &'a str, |value| value.as_str();
     ChildId => &'a str, |value| value.as_str();
     SchoolId => &'a str, |value| value.as_str();
     SourceKey => &'a str, |value| value.as_str();
     LoginName => &'a str, |value| value.as_str();
+    Email => &'a str, |value| value.as_str();
+    Channel => &'a str, |value| value.as_str();
+    MessageState => &'a str, |value| value.as_str();
+    DeliveryFault => &'a str, |value| value.as_str();
     PasswordHash => &'a str, |value| value.as_str();
     ReferenceCode => &'a str, |value| value.as_str();
     LoginNameKind => &'a str, |value| match value {

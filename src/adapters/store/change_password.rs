@@ -17,7 +17,7 @@ use super::login_password::{account, account_columns};
 use super::row::Columns;
 use super::statement::Statement;
 use super::unit::Unit;
-use super::{SqlStore, audit, session};
+use super::{SqlStore, audit, outbox, reset_tokens, session};
 
 const ACCOUNT: Statement = Statement::new(
     "find_account",
@@ -94,6 +94,7 @@ async fn set(unit: &mut Unit, new: &NewCredential) -> Result<Option<Ended>, Port
         return Ok(None);
     }
     unit.execute(&DROP_TICKETS, bind![guardian]).await?;
+    reset_tokens::supersede(unit, guardian, *at).await?;
     session::end(unit, guardian, None, kept, (*at, SessionEnd::PasswordChanged)).await.map(Some)
 }
 
@@ -125,6 +126,7 @@ impl ChangePasswordStore for SqlStore {
             return Ok(SetPasswordOutcome::ChangedMeanwhile);
         };
         audit::record(&mut unit, &new.event).await?;
+        outbox::queue(&mut unit, &new.notices).await?;
         unit.commit().await?;
         Ok(SetPasswordOutcome::Set(ended))
     }

@@ -3,9 +3,11 @@
 use sqlx::any::{Any, AnyRow};
 use sqlx::{Decode, Row, Type};
 
-use crate::domain::identifier::{LeadingZeros, LoginName};
+use crate::domain::identifier::{Email, LeadingZeros, LoginName, Mobile, Region};
 use crate::domain::login_password::AccountState;
 use crate::domain::organization::Portal;
+use crate::domain::passphrase::Locale;
+use crate::domain::password_reset::EmailOnFile;
 use crate::domain::time::Timestamp;
 use crate::ports::error::PortError;
 
@@ -59,6 +61,17 @@ pub(super) trait Columns {
     fn portal(&self) -> Result<Portal, PortError> {
         self.parsed("portal", Portal::parse)
     }
+
+    /// The address in the columns of a guardian. One that does not read back as it was written is a defect: a link must
+    /// not go to what may be somebody else's.
+    fn email(&self) -> Result<EmailOnFile, PortError> {
+        if self.column::<Option<&str>>("email_delivered")?.is_none() {
+            return Ok(EmailOnFile::Absent);
+        }
+        let same = |text: &str| Email::parse(text).ok().filter(|email| email.as_str() == text);
+        let canonical = self.parsed_or_none("email_canonical", same)?;
+        Ok(canonical.map_or(EmailOnFile::Unusable, EmailOnFile::Usable))
+    }
 }
 
 impl Columns for AnyRow {
@@ -86,4 +99,14 @@ pub(super) fn account_state(text: &str) -> Option<AccountState> {
         "merged" => Some(AccountState::Merged),
         _ => None,
     }
+}
+
+/// A stored language. Tags were read before they were stored, so there is one spelling of each.
+pub(super) fn locale(text: &str) -> Option<Locale> {
+    Locale::ALL.into_iter().find(|locale| locale.as_str() == text)
+}
+
+/// A stored mobile number: with its country code, so it is read alike whatever the region.
+pub(super) fn mobile(text: &str) -> Option<Mobile> {
+    Mobile::parse(text, Region::default()).ok().filter(|mobile| mobile.as_str() == text)
 }

@@ -98,7 +98,7 @@ const FEED: Statement = Statement::new(
 );
 
 /// Sweeps take this many rows of a kind at once, so that no login waits long behind them.
-const SWEEP_ROWS: i64 = 10_000;
+pub(super) const SWEEP_ROWS: i64 = 10_000;
 
 const SWEEP_FEED: Statement = Statement::new(
     "sweep_revocations",

@@ -49,6 +49,8 @@ pub trait Store:
     LoginPasswordStore
     + SessionStore
     + ChangePasswordStore
+    + PasswordResetStore
+    + OutboxStore
     + DirectoryStore
     + SigningKeyStore
     + AuditStore
@@ -60,6 +62,8 @@ impl<T> Store for T where
     T: LoginPasswordStore
         + SessionStore
         + ChangePasswordStore
+        + PasswordResetStore
+        + OutboxStore
         + DirectoryStore
         + SigningKeyStore
         + AuditStore

@@ -113,7 +113,7 @@ pub struct OutboxLevel {
 #[async_trait]
 pub trait OutboxStore: Send + Sync {
     /// Takes messages of a channel that are due, those due longest first, so that no other worker takes them before
-    /// `lease`.
+    /// `lease`. They come in the order of their ids. One that nobody can get is never taken.
     ///
     /// # Errors
     /// [`PortError`].

@@ -199,7 +199,8 @@ pub trait PasswordResetStore: Send + Sync {
     /// [`PortError`].
     async fn add_reset_request(&self, request: &ResetRequest) -> Result<(), PortError>;
 
-    /// Takes requests that are due, the oldest first, so that no other worker takes them before `lease`.
+    /// Takes requests that are due, those due longest first, so that no other worker takes them before `lease`. They come
+    /// in the order of their ids.
     ///
     /// # Errors
     /// [`PortError`].
@@ -242,7 +243,7 @@ pub trait PasswordResetStore: Send + Sync {
     async fn reset_token(&self, digest: &[u8; 32]) -> Result<Option<ResetTokenHolder>, PortError>;
 
     /// Sets the password in one transaction if everything is as it was read: token used up in one guarded UPDATE, all
-    /// other tokens and change tickets of the guardian ended, hash, `must_change` off, counters zero, closed lanes open,
+    /// other live tokens and change tickets of the guardian ended, hash, `must_change` off, counters zero, closed lanes open,
     /// epoch bumped, all sessions ended and put into the revocation feed, audit, notices.
     ///
     /// # Errors

@@ -2,16 +2,26 @@
 
 mod audit;
 mod change_password;
+mod confirm_reset;
+mod contents;
 mod directory_import;
 mod directory_import_logins;
 mod directory_import_passwords;
 mod facts;
 mod login_failures;
 mod login_password;
+mod message_budget;
 mod migrations;
 mod outage;
+mod outbox;
+mod outbox_tries;
+mod password_reset;
 mod plans;
 mod races;
+mod reset_candidates;
+mod reset_facts;
+mod reset_races;
+mod reset_tokens;
 mod session;
 mod signing_keys;
 mod world;

@@ -20,7 +20,7 @@ use super::world::{
 use super::{on_every_database, world};
 
 /// Runs them all at once, on tasks of their own.
-async fn at_once<T: Send + 'static>(
+pub(super) async fn at_once<T: Send + 'static>(
     tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
 ) -> Vec<T> {
     let tasks: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
