@@ -13,10 +13,11 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::ports::free_port;
-use super::{Process, START_DEADLINE, eventually, log_tail, told_by_tests_run};
+use super::{Process, START_DEADLINE, eventually, log_tail, told_by_tests_run, unique_name};
 
 /// How the server speaks TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "STARTTLS is the protocol's word")]
 pub enum Tls {
     /// Not at all.
     None,
@@ -305,6 +306,8 @@ impl SmtpServer {
 /// Writes a certificate for `localhost` and `127.0.0.1` and its key; gives the certificate of its authority.
 fn make_certificate(directory: &Path) -> String {
     let mut authority = rcgen::CertificateParams::default();
+    // Of one name, authorities would be taken for each other.
+    authority.distinguished_name.push(rcgen::DnType::CommonName, unique_name("authority"));
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authority_key = rcgen::KeyPair::generate().expect("a key");
     let authority_certificate = authority.self_signed(&authority_key).expect("a certificate");

@@ -57,7 +57,7 @@ def fault(stage, recipients):
 
 def text_of(message, kind):
     part = message.get_body(preferencelist=(kind,))
-    return part.get_content() if part else ""
+    return part.get_content().replace("\r\n", "\n") if part else ""
 
 
 def keep(envelope):
@@ -135,6 +135,13 @@ for command in ("EHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "RSE
 
 
 class Handler:
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        session.host_name = hostname
+        if settings["login"]:
+            return responses
+        # aiosmtpd offers AUTH whether it can be had or not.
+        return [line for line in responses if not line.startswith("250-AUTH")]
+
     async def handle_MAIL(self, server, session, envelope, address, options):
         reply = await server.misbehave("mail")
         if reply:
@@ -160,7 +167,8 @@ class Handler:
 
 def authenticate(server, session, envelope, mechanism, data):
     matches = [data.login.decode(), data.password.decode()] == settings["login"]
-    return AuthResult(success=matches)
+    # Not handled: the refusal is still to be said.
+    return AuthResult(success=matches, handled=False)
 
 
 def conversation(context):
