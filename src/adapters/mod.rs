@@ -2,9 +2,12 @@
 
 pub mod access_tokens;
 pub mod argon2;
+pub mod client_tls;
 pub mod directory_file;
+pub mod http_client;
 pub mod key_vault;
 pub mod limiter;
+pub mod messenger;
 pub mod revocations;
 pub mod store;
 pub mod system;

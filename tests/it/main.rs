@@ -32,6 +32,7 @@ mod layering;
 mod limiter;
 mod logging;
 mod login_password;
+mod messenger;
 mod metrics_documented;
 mod ops;
 mod outage;
