@@ -558,3 +558,17 @@ async fn the_portal_logs_in_and_keeps_the_device_token_in_a_cookie() {
     let answer = running.send("POST", path, &headers, "login_name=known-device&password=x").await;
     answer.has(&["WRONG_PORTAL", "<a href=\"childminder\">childminder</a>"]);
 }
+
+#[tokio::test]
+async fn the_pages_end_with_the_service_whoever_is_connected() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let grpc = SocketAddr::from(([127, 0, 0, 1], 0));
+    let settings = Settings { mailbox_dir: "nowhere".into(), grpc, portals: Vec::new() };
+    let stop = CancellationToken::new();
+    let served = tokio::spawn(Pages::serve(listener, settings, stop.clone()));
+    let mut half = TcpStream::connect(address).await.unwrap();
+    half.write_all(b"GET /mailbox HTTP/1.1\r\n").await.unwrap();
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(10), served).await.unwrap().unwrap();
+}
