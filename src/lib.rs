@@ -21,6 +21,10 @@ pub mod domain;
 /// Answers to the ports, one file or folder per outside thing.
 pub mod adapters;
 
+/// Stand-ins for what is outside: a mailbox and a portal, for `dev` and tests.
+#[cfg(feature = "dev")]
+pub mod simulators;
+
 /// Joins the floors: the one place that names concrete adapters.
 pub mod app;
 

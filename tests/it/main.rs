@@ -40,6 +40,8 @@ mod overload;
 mod password_rules;
 mod session;
 mod signing_keys;
+#[cfg(feature = "dev")]
+mod simulators;
 mod store;
 mod support;
 mod transport;

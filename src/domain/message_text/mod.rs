@@ -1,14 +1,17 @@
 //! The texts of mails and text messages, as data, with their values filled in.
 
+mod file;
+mod fill;
+mod gsm;
+
 use std::borrow::Cow;
 use std::time::Duration;
-
-use unicode_normalization::UnicodeNormalization as _;
-use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 use super::message::Template;
 use super::organization::Portal;
 use super::passphrase::Locale;
+use file::{Part, Section};
+use fill::{clean, escape, fill};
 
 /// Characters of one text message in the GSM 7-bit alphabet; a longer one is sent, and paid for, as several.
 const SMS_LENGTH: usize = 160;
@@ -16,19 +19,9 @@ const SMS_LENGTH: usize = 160;
 /// Of the organization's name, this much stays in a text message that is too long.
 const SHORT_NAME: usize = 12;
 
-/// The basic characters of the GSM 7-bit alphabet (3GPP TS 23.038 §6.2.1), without line breaks. A text message with any
-/// other character holds 70 characters instead of 160.
-const GSM_BASIC: &str = concat!(
-    "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿",
-    "abcdefghijklmnopqrstuvwxyzäöñüà"
-);
-
-/// Those that take two places there.
-const GSM_EXTENDED: &str = "^{}\\[~]|€";
-
 /// What a message is filled with. Nothing of it is the guardian's: no name, number, address or user name.
-/// Control and format characters and line breaks of any value become spaces.
-#[derive(Clone, Copy, Debug)]
+/// Control and format characters and line breaks of any value become spaces. The link holds a token: no Debug.
+#[derive(Clone, Copy)]
 pub struct Values<'a> {
     /// Who writes: the organization's name for people.
     pub organization: &'a str,
@@ -99,13 +92,13 @@ pub fn mail(template: Template, locale: Locale, values: &Values<'_>) -> Text {
 /// it are not too long: a long name of the organization is cut, and letters outside of the GSM alphabet lose their marks.
 pub fn text_message(template: Template, locale: Locale, values: &Values<'_>) -> Option<String> {
     let text = Section::of(locale, template.as_str()).get("sms")?;
-    let name = gsm(&clean(values.organization));
+    let name = gsm::spelled(&clean(values.organization));
     let filled = |name: &str| {
         let values = Values { organization: name, ..*values };
         fill(text, |placeholder| Texts { locale, values: &values }.value(placeholder))
     };
     let whole = filled(&name)?;
-    let excess = gsm_length(&whole).saturating_sub(SMS_LENGTH);
+    let excess = gsm::length(&whole).saturating_sub(SMS_LENGTH);
     if excess == 0 {
         return Some(whole);
     }
@@ -120,59 +113,6 @@ const CLOSING: &str = "closing";
 
 /// The section with words that the code chooses.
 const WORDS: &str = "words";
-
-/// The file of a language.
-const fn file(locale: Locale) -> &'static str {
-    match locale {
-        Locale::Sv => include_str!("data/messages/sv.txt"),
-        Locale::Nl => include_str!("data/messages/nl.txt"),
-        Locale::En => include_str!("data/messages/en.txt"),
-    }
-}
-
-/// A section of a file: `[name]`, lines `key = value`, then paragraphs, with blank lines between all of them.
-#[derive(Clone, Copy)]
-struct Section {
-    head: &'static str,
-    paragraphs: &'static str,
-}
-
-impl Section {
-    /// The section with this name; an empty one if there is none, which a test rules out.
-    fn of(locale: Locale, name: &str) -> Self {
-        sections(file(locale))
-            .find_map(|(found, section)| (found == name).then_some(section))
-            .unwrap_or(Self { head: "", paragraphs: "" })
-    }
-
-    fn get(self, key: &str) -> Option<&'static str> {
-        self.entries().find_map(|(found, value)| (found == key).then_some(value))
-    }
-
-    fn value(self, key: &str) -> &'static str {
-        self.get(key).unwrap_or_default()
-    }
-
-    fn entries(self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        self.head.lines().filter_map(|line| line.split_once(" = "))
-    }
-
-    fn paragraphs(self) -> impl Iterator<Item = &'static str> {
-        self.paragraphs.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty())
-    }
-}
-
-/// The sections of a file with their names; what stands before the first one is a comment.
-fn sections(file: &'static str) -> impl Iterator<Item = (&'static str, Section)> {
-    file.split("\n[").skip(1).filter_map(|text| {
-        let (name, text) = text.split_once("]\n")?;
-        let (head, paragraphs) = match text.strip_prefix('\n') {
-            Some(paragraphs) => ("", paragraphs),
-            None => text.split_once("\n\n").unwrap_or((text, "")),
-        };
-        Some((name, Section { head, paragraphs }))
-    })
-}
 
 /// What the placeholders of a text stand for.
 struct Texts<'a> {
@@ -234,122 +174,11 @@ fn is_web(url: &str) -> bool {
     (url.starts_with("https://") || url.starts_with("http://")) && !url.contains(char::is_whitespace)
 }
 
-/// The parts of the layout.
-#[derive(Clone, Copy)]
-enum Part {
-    Page,
-    Paragraph,
-    Button,
-}
-
-impl Part {
-    fn text(self) -> &'static str {
-        let file = include_str!("data/messages/layout.html");
-        let (page, rest) = file.split_once("<!-- paragraph -->\n").unwrap_or_default();
-        let (paragraph, button) = rest.split_once("<!-- button -->\n").unwrap_or_default();
-        match self {
-            Self::Page => page,
-            Self::Paragraph => paragraph.trim_end(),
-            Self::Button => button.trim_end(),
-        }
-    }
-}
-
 /// A part of the layout with texts put in, escaped; their line breaks stay line breaks.
 fn layout(part: Part, texts: &[(&str, &str)]) -> String {
     let text = |name: &str| texts.iter().find_map(|(key, text)| (*key == name).then_some(*text));
     fill(part.text(), |name| text(name).map(|text| escape(text).replace('\n', "<br>\n").into()))
         .unwrap_or_default()
-}
-
-/// Puts values in place of `{name}`, once: a value's braces are nobody's placeholder. `None` if one has no value.
-fn fill<'v>(text: &str, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> Option<String> {
-    let mut filled = String::with_capacity(text.len() * 2);
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        filled.push_str(before);
-        rest = after;
-        if let Some((name, after)) = placeholder(after) {
-            filled.push_str(&value(name)?);
-            rest = after;
-        } else {
-            // The brace of a style.
-            filled.push('{');
-        }
-    }
-    filled.push_str(rest);
-    Some(filled)
-}
-
-/// The name before the next `}`, and what follows it, if only letters and `_` are between.
-fn placeholder(after_brace: &str) -> Option<(&str, &str)> {
-    let (name, rest) = after_brace.split_once('}')?;
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    is_name.then_some((name, rest))
-}
-
-/// A value on one line: control characters, format characters (which turn the direction of text) and every line break
-/// become spaces; spaces do not pile up.
-fn clean(value: &str) -> String {
-    let shown = value.replace(
-        |each: char| {
-            matches!(
-                each.general_category(),
-                GeneralCategory::Control
-                    | GeneralCategory::Format
-                    | GeneralCategory::LineSeparator
-                    | GeneralCategory::ParagraphSeparator
-            )
-        },
-        " ",
-    );
-    shown.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A text that is nothing but text between tags and in quoted attributes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for each in text.chars() {
-        match each {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
-/// A name with characters of the GSM alphabet where it has such: `Zoë` becomes `Zoe`. Others stay: a longer bill beats
-/// a name that cannot be read.
-fn gsm(name: &str) -> String {
-    let mut kept = String::with_capacity(name.len());
-    for each in name.nfc() {
-        match each {
-            '\u{2018}' | '\u{2019}' | '´' | '`' => kept.push('\''),
-            '\u{201c}' | '\u{201d}' | '\u{201e}' | '«' | '»' => kept.push('"'),
-            '\u{2010}'..='\u{2015}' => kept.push('-'),
-            '…' => kept.push_str("..."),
-            each if gsm_places(each).is_some() => kept.push(each),
-            each => {
-                let base = std::iter::once(each).nfd().next().unwrap_or(each);
-                kept.push(if gsm_places(base).is_some() { base } else { each });
-            }
-        }
-    }
-    kept
-}
-
-/// How many of the 160 places a character takes; `None` if it is not in the alphabet.
-fn gsm_places(each: char) -> Option<usize> {
-    if GSM_BASIC.contains(each) { Some(1) } else { GSM_EXTENDED.contains(each).then_some(2) }
-}
-
-/// The places that a text takes.
-fn gsm_length(text: &str) -> usize {
-    text.chars().map(|each| gsm_places(each).unwrap_or(1)).sum()
 }
 
 #[cfg(test)]
@@ -358,6 +187,8 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::file::{file, sections};
+    use super::fill::placeholder;
     use super::*;
 
     const HOSTILE: &str = "Förskolan <Ängen> & \"Co\"\r\nBcc: x@y.se";
@@ -596,24 +427,29 @@ mod tests {
                 continue;
             };
             assert_eq!(template, Template::PasswordChanged);
-            assert!(text.chars().all(|each| gsm_places(each).is_some()), "{text}");
-            assert!(gsm_length(&text) <= SMS_LENGTH, "{text}");
+            assert!(text.chars().all(|each| gsm::places(each).is_some()), "{text}");
+            assert!(gsm_fits(&text), "{text}");
             assert!(
                 text.contains("Sample kommun: ") && text.contains("https://portal.example.se/"),
                 "{text}"
             );
+            let usual = Values {
+                organization: "Stichting Kinderopvang Noordrand",
+                home: "https://ouders.noordrand-kinderopvang.nl/",
+                ..values()
+            };
+            let in_use = text_message(template, locale, &usual).unwrap();
+            assert!(gsm_fits(&in_use) && in_use.starts_with("Stichting Kinderopvang"), "{in_use}");
             let long = Values { organization: &"Stichting Zoë’s Kinderopvang ".repeat(5), ..values() };
             let text = text_message(template, locale, &long).unwrap();
             assert!(text.starts_with("Stichting Zo"), "{text}");
-            assert!(gsm_length(&text) <= SMS_LENGTH, "{} {text}", gsm_length(&text));
+            assert!(gsm_fits(&text), "{text}");
             assert!(text.contains("https://portal.example.se/"), "{text}");
         }
     }
 
-    #[test]
-    fn a_name_keeps_what_a_text_message_can_hold() {
-        assert_eq!(gsm("Zoë’s Förskola – ‘Ängen’…"), "Zoe's Förskola - 'Ängen'...");
-        assert_eq!(gsm("Łódź 保育"), "Łodz 保育", "what has no letter beneath stays");
+    fn gsm_fits(text: &str) -> bool {
+        gsm::length(text) <= SMS_LENGTH
     }
 
     /// Tags of a document; values cannot add one, as none of them holds `<` as such.

@@ -1,0 +1,89 @@
+//! The page to log in, which shows what came of it.
+
+use axum::extract::Form;
+use axum::response::{Html, IntoResponse as _, Response};
+use http::header::SET_COOKIE;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::visit::{Visit, device_cookie};
+use super::{Field, faults};
+use crate::proto;
+use crate::proto::login_service_client::LoginServiceClient;
+use crate::proto::login_with_password_response::Outcome;
+use crate::simulators::failure::Failure;
+
+/// What a person logs in with.
+#[derive(Default, Deserialize)]
+pub(in crate::simulators) struct LoginForm {
+    #[serde(default)]
+    login_name: String,
+    #[serde(default)]
+    password: String,
+}
+
+/// The form to log in.
+pub(in crate::simulators) async fn page(visit: Visit) -> Html<String> {
+    visit.page("Log in", form(&visit, "", None))
+}
+
+fn form(visit: &Visit, login_name: &str, failure: Option<&Failure>) -> Markup {
+    html! {
+        @if let Some(failure) = failure { (failure) }
+        form method="post" action=(visit.door.path()) {
+            (Field {
+                id: "login-name", name: "login_name", label: "User name or debtor number", kind: "text",
+                autocomplete: "username", value: login_name, faults: faults(failure, "login_name"),
+            })
+            (Field {
+                id: "password", name: "password", label: "Password", kind: "password",
+                autocomplete: "current-password", value: "", faults: faults(failure, "password"),
+            })
+            button { "Log in" }
+        }
+        p { a href={ (visit.door.path()) "/forgot" } { "Forgot the password?" } }
+    }
+}
+
+/// Logs in and shows what came of it. A portal would keep the tokens on its own side; this one drops them.
+pub(in crate::simulators) async fn submit(visit: Visit, Form(typed): Form<LoginForm>) -> Response {
+    let request = proto::LoginWithPasswordRequest {
+        organization: visit.door.organization.clone(),
+        portal: visit.door.proto_portal().into(),
+        login_name: typed.login_name.clone(),
+        password: typed.password,
+        client: Some(visit.client.clone()),
+    };
+    let mut client = LoginServiceClient::new(visit.channel());
+    let answer = match client.login_with_password(visit.call(request)).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => {
+            let form = form(&visit, &typed.login_name, Some(&Failure::of(&status)));
+            return visit.page("Log in", form).into_response();
+        }
+    };
+    let content = html! {
+        section.done role="status" {
+            @match &answer.outcome {
+                Some(Outcome::Session(tokens)) => {
+                    p { strong { "Logged in." } }
+                    dl {
+                        dt { "Guardian" } dd { (tokens.guardian_id) }
+                        dt { "Session" } dd { (tokens.session_id) }
+                    }
+                }
+                Some(Outcome::PasswordChangeRequired(_)) => {
+                    p { strong { "The password is right, and a new one must be chosen first." } }
+                    p { "A portal now asks for it and calls " code { "PasswordService.ChangePassword" } "." }
+                }
+                None => { p { "An answer without outcome." } }
+            }
+        }
+        p { a href=(visit.door.path()) { "Back" } }
+    };
+    let page = visit.page("Log in", content);
+    match device_cookie(&visit.door, &answer.device_token) {
+        Some(cookie) => ([(SET_COOKIE, cookie)], page).into_response(),
+        None => page.into_response(),
+    }
+}
