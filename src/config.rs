@@ -1,6 +1,7 @@
 //! The one reader of environment and files: typed, every fault at once.
 
 mod callers;
+mod correspondence;
 mod development;
 mod fault;
 mod form;
@@ -9,10 +10,14 @@ mod keys;
 mod limits;
 mod listen;
 mod log;
+mod mail;
 mod organizations;
 mod reader;
+mod sms;
 mod store;
 mod tree;
+mod url;
+mod workers;
 
 use std::path::Path;
 
@@ -25,8 +30,11 @@ pub use keys::{Keys, MasterKey};
 pub use limits::{Limits, LimitsBackend};
 pub use listen::{Listen, Tls};
 pub use log::{Log, LogLevel};
+pub use mail::{Mail, Smtp, SmtpSecurity};
 pub use reader::KeyReference;
+pub use sms::Sms;
 pub use store::{Store, StoreBackend};
+pub use workers::Workers;
 
 use form::Parsed;
 use reader::{Journal, Reader};
@@ -47,6 +55,12 @@ pub struct Config {
     pub hash: Hash,
     /// Master keys.
     pub keys: Keys,
+    /// How mails leave this service; `None`: it sends none.
+    pub mail: Option<Mail>,
+    /// How text messages leave this service; `None`: it sends none.
+    pub sms: Option<Sms>,
+    /// What this process does beside answering calls.
+    pub workers: Workers,
     /// The tenants; at least one, ids unique.
     pub organizations: Vec<Organization>,
     /// Who may call; at least one, names and credentials unique.
@@ -108,7 +122,10 @@ impl Config {
         let limits = root.section("limits", limits::read);
         let hash = root.section("hash", hash::read);
         let keys = root.section("keys", keys::read);
-        let organizations = organizations::read(&mut root);
+        let mail = root.optional_section("mail", mail::read);
+        let sms = root.optional_section("sms", sms::read);
+        let workers = root.section("workers", workers::read);
+        let organizations = organizations::read(&mut root, mail.is_some());
         let callers = callers::read(&mut root, &organizations);
         let log = root.section("log", log::read);
         if let (Some(store), Some(limits)) = (&store, &limits)
@@ -138,6 +155,15 @@ impl Config {
             limits: limits?,
             hash,
             keys: keys?,
+            mail: match mail {
+                Some(read) => Some(read?),
+                None => None,
+            },
+            sms: match sms {
+                Some(read) => Some(read?),
+                None => None,
+            },
+            workers,
             organizations,
             callers,
             log,
@@ -155,16 +181,5 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 /// Verifiers compare `iss` byte by byte (RFC 9068 §4), so there is one spelling: no closing slash, no query.
 const ISSUER: Parsed<String> = Parsed {
     form: "an https URL without query and closing slash; http on this machine only",
-    parse: parse_issuer,
+    parse: url::parse_base,
 };
-
-fn parse_issuer(text: &str) -> Option<String> {
-    let (scheme, rest) = text.split_once("://")?;
-    let authority = rest.split('/').next()?;
-    let host = authority.split(':').next()?;
-    let secure = scheme == "https" || (scheme == "http" && ["localhost", "127.0.0.1"].contains(&host));
-    let formed = !host.is_empty()
-        && !text.ends_with('/')
-        && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte));
-    (secure && formed).then(|| text.to_owned())
-}

@@ -1,12 +1,17 @@
 //! The configuration of the `dev` command: everything on this machine, two sample organizations.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::domain::caller::{AllOrSome, Caller, CallerKind, TokenDigest};
-use crate::domain::identifier::Region;
+use crate::domain::identifier::{Email, Region};
 use crate::domain::limits::LimitPolicy;
-use crate::domain::organization::{Organization, OrganizationId, Portal, SessionPolicy};
+use crate::domain::organization::{
+    Correspondence, Organization, OrganizationId, Portal, PortalPages, ResetPage, ResetPolicy, SessionPolicy,
+};
 use crate::domain::password::PasswordPolicy;
+use crate::domain::password_reset::ResetMethod;
 use crate::domain::secret::Secret;
 
 use super::Config;
@@ -16,16 +21,21 @@ use super::keys::{Keys, MasterKey};
 use super::limits::{Limits, LimitsBackend};
 use super::listen::Listen;
 use super::log::{Log, LogLevel};
+use super::mail::Mail;
 use super::store::{Store, StoreBackend};
+use super::workers::Workers;
 
 impl Config {
     /// A database file in `data_dir`, counters in memory, loopback ports 50051 and 9090, reflection on; a Swedish and a Dutch
     /// organization with three callers each, and an operator.
     ///
+    /// Mails go into the folder `mailbox` of `data_dir` and link to the pages at `pages`.
+    ///
     /// `digest_of` is asked once for each caller's name and gives the digest of the token made for it.
     pub fn development(
         data_dir: &Path,
         master_key: Secret<[u8; 32]>,
+        pages: SocketAddr,
         mut digest_of: impl FnMut(&str) -> TokenDigest,
     ) -> Self {
         let listen = Listen { reflection: true, ..Listen::on_loopback() };
@@ -35,7 +45,7 @@ impl Config {
         ]
         .into_iter()
         .filter_map(|(id, name, region, portals)| {
-            Some(organization(OrganizationId::parse(id)?, name, region, &portals))
+            Some(organization(OrganizationId::parse(id)?, name, region, &portals, pages))
         })
         .collect();
         let mut callers = Vec::new();
@@ -64,6 +74,9 @@ impl Config {
             limits: Limits { backend: LimitsBackend::Memory, replicas: 1 },
             hash: Hash::default(),
             keys: Keys { master: vec![MasterKey { id: "dev".to_owned(), key: master_key }] },
+            mail: Some(Mail::Folder { path: data_dir.join("mailbox") }),
+            sms: None,
+            workers: Workers { enabled: true },
             organizations,
             callers,
             log: Log { level: LogLevel::Info },
@@ -71,9 +84,37 @@ impl Config {
     }
 }
 
-fn organization(id: OrganizationId, display_name: &str, region: Region, portals: &[Portal]) -> Organization {
+/// The Dutch organization has a legal basis for BSN, the Swedish one has no debtor numbers that people know.
+fn reset_methods(region: Region) -> Vec<ResetMethod> {
+    match region {
+        Region::Se => vec![ResetMethod::DebtorNumberAndEmail, ResetMethod::Email],
+        Region::Nl => vec![ResetMethod::DebtorNumberAndBsn, ResetMethod::DebtorNumberAndEmail],
+    }
+}
+
+/// As the simulators have them.
+fn page(organization: &OrganizationId, portal: Portal, pages: SocketAddr) -> Option<PortalPages> {
+    let home = format!("http://{pages}/portal/{}/{}", organization.as_str(), portal.as_str());
+    let reset = ResetPage::parse(&format!("{home}/new-password#token={}", ResetPage::PLACE))?;
+    Some(PortalPages { home, reset })
+}
+
+fn organization(
+    id: OrganizationId,
+    display_name: &str,
+    region: Region,
+    portals: &[Portal],
+    pages: SocketAddr,
+) -> Organization {
+    let methods = reset_methods(region);
+    let correspondence =
+        Email::parse(&format!("no-reply@{}.example", id.as_str())).ok().map(|from_address| Correspondence {
+            from_name: display_name.to_owned(),
+            from_address,
+            contact: String::new(),
+            pages: portals.iter().filter_map(|portal| Some((*portal, page(&id, *portal, pages)?))).collect(),
+        });
     Organization {
-        id,
         display_name: display_name.to_owned(),
         region,
         strip_leading_zeros: false,
@@ -81,8 +122,9 @@ fn organization(id: OrganizationId, display_name: &str, region: Region, portals:
         password: PasswordPolicy::default(),
         session: SessionPolicy::default(),
         limits: LimitPolicy::default(),
-        correspondence: None,
-        reset: None,
+        correspondence,
+        reset: Some(ResetPolicy { methods, link_lifetime: Duration::from_hours(1) }),
+        id,
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::domain::identifier::Region;
 use crate::domain::limits::{LimitPolicy, Quota};
 use crate::domain::login_password::FAILURES_UNTIL_CLOSED;
-use crate::domain::organization::{Organization, OrganizationId, Portal, SessionPolicy};
+use crate::domain::organization::{Correspondence, Organization, OrganizationId, Portal, SessionPolicy};
 use crate::domain::password::PasswordPolicy;
 
+use super::correspondence;
 use super::form::{Choice, Count, Each, Flag, Parsed, Span, Text, duration_text};
 use super::reader::Reader;
 
@@ -42,10 +43,10 @@ const LONGEST_EID_SESSION: Duration = Duration::from_hours(24);
 /// away for a night is not locked out by a stranger's sprint.
 const SHORTEST_TIME_TO_CLOSE: Duration = Duration::from_hours(12);
 
-pub(super) fn read(root: &mut Reader<'_>) -> Vec<ReadOrganization> {
+pub(super) fn read(root: &mut Reader<'_>, sends_mail: bool) -> Vec<ReadOrganization> {
     let mut taken: Vec<OrganizationId> = Vec::new();
     root.list("organizations", "the tenants", |reader| {
-        let read = read_one(reader);
+        let read = read_one(reader, sends_mail);
         if let Some(id) = &read.id {
             if taken.contains(id) {
                 reader.fault(
@@ -60,7 +61,7 @@ pub(super) fn read(root: &mut Reader<'_>) -> Vec<ReadOrganization> {
     })
 }
 
-fn read_one(reader: &mut Reader<'_>) -> ReadOrganization {
+fn read_one(reader: &mut Reader<'_>, sends_mail: bool) -> ReadOrganization {
     let id =
         reader.required("id", "its short name in tokens, keys and logs; never changed", &ORGANIZATION_ID);
     let display_name = reader.required("display_name", "its name for people", &Text(1..=200));
@@ -78,6 +79,18 @@ fn read_one(reader: &mut Reader<'_>) -> ReadOrganization {
     let password = reader.section("password", read_password);
     let session = reader.section("session", read_session);
     let limits = reader.section("limits", read_limits);
+    let writes = reader.is_given("mail");
+    let mail = reader.optional_section("mail", correspondence::read_mail);
+    let pages = reader.section("pages", |pages| {
+        correspondence::read_pages(pages, portals.as_deref().unwrap_or_default(), writes)
+    });
+    let reset = reader.optional_section("reset", correspondence::read_reset);
+    if reader.is_given("reset") && !writes {
+        reader.fault("mail", "is required: reset links go by mail", "write [organizations.mail]");
+    }
+    if writes && !sends_mail {
+        reader.fault("mail", "is given, but nothing says how mails leave this service", "write [mail]");
+    }
     let organization = match (id.clone(), display_name, region, portals.clone()) {
         (Some(id), Some(display_name), Some(region), Some(portals)) => Some(Organization {
             id,
@@ -88,8 +101,13 @@ fn read_one(reader: &mut Reader<'_>) -> ReadOrganization {
             password,
             session,
             limits,
-            correspondence: None,
-            reset: None,
+            correspondence: mail.flatten().map(|mail| Correspondence {
+                from_name: mail.from_name,
+                from_address: mail.from_address,
+                contact: mail.contact,
+                pages,
+            }),
+            reset: reset.flatten(),
         }),
         _ => None,
     };
@@ -162,14 +180,14 @@ fn read_session(session: &mut Reader<'_>) -> SessionPolicy {
 fn read_limits(limits: &mut Reader<'_>) -> LimitPolicy {
     let usual = LimitPolicy::default();
     let read = LimitPolicy {
-        organization: quota(limits, "organization", usual.organization),
-        network: quota(limits, "network", usual.network),
-        account: quota(limits, "account", usual.account),
-        account_long: quota(limits, "account_long", usual.account_long),
-        account_network: quota(limits, "account_network", usual.account_network),
-        device: quota(limits, "device", usual.device),
-        reset_organization: quota(limits, "reset_organization", usual.reset_organization),
-        reset_network: quota(limits, "reset_network", usual.reset_network),
+        organization: quota(limits, "organization", FAILURES, usual.organization),
+        network: quota(limits, "network", FAILURES, usual.network),
+        account: quota(limits, "account", FAILURES, usual.account),
+        account_long: quota(limits, "account_long", FAILURES, usual.account_long),
+        account_network: quota(limits, "account_network", FAILURES, usual.account_network),
+        device: quota(limits, "device", FAILURES, usual.device),
+        reset_organization: quota(limits, "reset_organization", REQUESTS, usual.reset_organization),
+        reset_network: quota(limits, "reset_network", REQUESTS, usual.reset_network),
     };
     let waits =
         u32::try_from(FAILURES_UNTIL_CLOSED).unwrap_or(u32::MAX).saturating_sub(read.account_long.burst);
@@ -183,15 +201,13 @@ fn read_limits(limits: &mut Reader<'_>) -> LimitPolicy {
     read
 }
 
+const FAILURES: &str = "failures that a full bucket admits at once";
+const REQUESTS: &str = "requests that a full bucket admits at once";
+
 /// The same two keys for each bucket of [`LimitPolicy`]; what a bucket counts is told there and in the documentation.
-fn quota(limits: &mut Reader<'_>, bucket: &str, usual: Quota) -> Quota {
+fn quota(limits: &mut Reader<'_>, bucket: &str, what: &'static str, usual: Quota) -> Quota {
     limits.section(bucket, |quota| Quota {
-        burst: quota.or(
-            "burst",
-            "failures that a full bucket admits at once",
-            &Count(1..=1_000_000),
-            usual.burst,
-        ),
+        burst: quota.or("burst", what, &Count(1..=1_000_000), usual.burst),
         refill: quota.or(
             "refill",
             "time after which one more is admitted",

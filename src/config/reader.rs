@@ -157,6 +157,21 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// The same where the secret may be absent.
+    pub(super) fn optional_secret(
+        &mut self,
+        name: &str,
+        meaning: &'static str,
+        form: &Text,
+    ) -> Option<Secret<String>> {
+        let in_file = format!("{name}_file");
+        if self.journal.describing || self.is_given(name) || self.is_given(&in_file) {
+            return self.secret(name, meaning, form, |_| Ok(()));
+        }
+        self.asked.extend([name.to_owned(), in_file]);
+        None
+    }
+
     /// A section, read whether or not it is given.
     pub(super) fn section<T>(&mut self, name: &str, read: impl FnOnce(&mut Reader<'t>) -> T) -> T {
         let entries = self.spot(name).and_then(|spot| table_of(&spot));

@@ -1,5 +1,7 @@
 //! The configuration: every fault at once, no secret echoed, and a reference that says what the code does.
 
+mod mail;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -515,6 +517,7 @@ fn the_example_is_without_faults() {
         ("tls/tls.key", "-"),
         ("tls/ca.crt", "-"),
         ("secrets/postgres-url", "postgres://guardian:secret@db/guardian?sslmode=verify-full\n"),
+        ("secrets/smtp-password", "secret\n"),
         ("secrets/redis-url", "rediss://guardian:secret@redis:6379/0\n"),
         ("secrets/master-2026-08", &key_of(1)),
         ("secrets/master-2025-08", &key_of(2)),
@@ -557,10 +560,15 @@ proptest! {
 #[test]
 fn the_development_configuration_has_a_token_for_each_caller() {
     let mut names = Vec::new();
-    let config = Config::development(Path::new("data"), Secret::new([7; 32]), |name| {
-        names.push(name.to_owned());
-        TokenDigest::of(name)
-    });
+    let config = Config::development(
+        Path::new("data"),
+        Secret::new([7; 32]),
+        "127.0.0.1:8025".parse().expect("an address"),
+        |name| {
+            names.push(name.to_owned());
+            TokenDigest::of(name)
+        },
+    );
     assert!(names.contains(&"sample-kommun-portal".to_owned()), "{names:?}");
     assert_eq!(names.len(), config.callers.len());
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
