@@ -11,7 +11,7 @@ use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::directory_file::DirectoryFile;
 use crate::adapters::store::{SqlStore, StoreMetrics};
 use crate::adapters::system::SystemEntropy;
-use crate::config::{Config, LimitsBackend, StoreBackend};
+use crate::config::{Config, LimitsBackend, Mail, StoreBackend};
 use crate::domain::organization::Organization;
 use crate::flows::directory_import::DirectoryImport;
 use crate::flows::signing_keys::SigningKeyFlow;
@@ -64,6 +64,10 @@ pub async fn probe(config: &Config) -> Vec<(String, Result<String, String>)> {
     if matches!(config.limits.backend, LimitsBackend::Redis { .. }) {
         let result = parts::probe_redis(config).await.map_err(|error| format!("{error:#}"));
         found.push(("limits (redis)".to_owned(), result));
+    }
+    if let Some(Mail::Smtp(smtp)) = &config.mail {
+        let result = parts::probe_mail(smtp).await.map_err(|error| format!("{error:#}"));
+        found.push(("mail (smtp)".to_owned(), result));
     }
     if config.listen.tls.is_some() {
         let metrics = crate::telemetry::ConnectionMetrics::register(&mut Registry::default());

@@ -1,7 +1,13 @@
 //! Joins the floors: the one place that names concrete adapters. Starts, drains and stops the service.
 
 mod commands;
+mod correspondence;
+#[cfg(feature = "dev")]
+mod pages;
 mod parts;
+
+#[cfg(feature = "dev")]
+pub use pages::pages;
 
 pub use commands::{
     directory_import, directory_rows, entropy, migrate, organization, probe, signing_keys, today,
@@ -20,6 +26,7 @@ use tonic::service::Routes;
 
 use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::argon2::Argon2Pool;
+use crate::adapters::key_vault::DerivedKeyVault;
 use crate::adapters::revocations::RecentRevocations;
 use crate::adapters::store::{SqlStore, StoreMetrics};
 use crate::adapters::system::{SystemClock, SystemEntropy};
@@ -29,12 +36,15 @@ use crate::domain::password::Blocklist;
 use crate::flows::change_password::ChangePasswordFlow;
 use crate::flows::devices::Devices;
 use crate::flows::gate::Gate;
+use crate::flows::last_done::LastDone;
 use crate::flows::login_password::LoginFlow;
 use crate::flows::organizations::Organizations;
+use crate::flows::outbox::Wake;
+use crate::flows::password_reset::PasswordResetFlow;
 use crate::flows::refusal_log::{RefusalLog, RefusalWriter, refusal_log};
 use crate::flows::session::{ReuseCounts, SessionFlow};
 use crate::flows::session_tokens::TokenMint;
-use crate::flows::upkeep::{FeedCursor, FeedRead, Upkeep};
+use crate::flows::upkeep::{FeedCursor, Upkeep};
 use crate::grpc::caller::CallerDirectory;
 use crate::grpc::client_address::TrustedProxies;
 use crate::grpc::deadline::Deadlines;
@@ -44,10 +54,13 @@ use crate::grpc::listener;
 use crate::grpc::login::LoginHandlers;
 use crate::grpc::ops::Ops;
 use crate::grpc::password::PasswordHandlers;
+use crate::grpc::password_reset::PasswordResetHandlers;
 use crate::grpc::session::SessionHandlers;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
+use crate::ports::rate_limiter::RateLimiter;
 use crate::proto::login_service_server::LoginServiceServer;
+use crate::proto::password_reset_service_server::PasswordResetServiceServer;
 use crate::proto::password_service_server::PasswordServiceServer;
 use crate::proto::session_service_server::SessionServiceServer;
 use crate::telemetry::watched::{
@@ -88,6 +101,8 @@ pub struct App {
     background: TaskTracker,
     hasher: Arc<Argon2Pool>,
     store: SqlStore,
+    /// The same store by connections of its own: mails that wait must not keep logins waiting.
+    worker_store: SqlStore,
 }
 
 /// What the handlers are made of.
@@ -95,11 +110,13 @@ struct Flows {
     login: Arc<LoginFlow>,
     session: Arc<SessionFlow>,
     change_password: Arc<ChangePasswordFlow>,
+    password_reset: Arc<PasswordResetFlow>,
     upkeep: Upkeep,
     refusals: RefusalWriter,
     refusal_log: RefusalLog,
     ring: Arc<JwtKeyring>,
     organizations: Arc<Organizations>,
+    wake: Wake,
 }
 
 impl App {
@@ -123,17 +140,31 @@ impl App {
 
         let store = parts::store(&config, &store_metrics).await?;
         parts::settle_schema(&config, &store).await?;
+        let worker_store = parts::worker_store(&config, &store, &store_metrics).await?;
         let vault = parts::vault(&config)?;
         let hasher = parts::hasher(&config, &outside, &mut registry)?;
         let limiter = parts::limiter(&config, &vault, &outside, &mut registry, &background, &stop)?;
-        let gate = Gate::new(limiter, Arc::clone(&hasher) as _);
-        let flows = flows(&config, &outside, &store, &vault, &gate, &hasher, &attempts);
+        let gate = Gate::new(Arc::clone(&limiter), Arc::clone(&hasher) as _);
+        let parts = FlowParts {
+            store: &store,
+            vault: &vault,
+            limiter,
+            gate: &gate,
+            hasher: &hasher,
+            attempts: &attempts,
+        };
+        let flows = flows(&config, &outside, &parts);
+        let workers = correspondence::Workers::new(&config, &outside, &worker_store, &vault, &flows)?;
 
         watch(&mut registry, &flows);
+        workers.watch(&mut registry, &outside);
         let mut cursor = FeedCursor::default();
         flows.upkeep.prime(&mut cursor).await.context("reading keys and revocations from the store")?;
         background.spawn(flows.upkeep.run(cursor, stop.clone()));
         background.spawn(flows.refusals.run(stop.clone()));
+        if config.workers.enabled {
+            workers.spawn(&background, &stop);
+        }
 
         let health = Health::starting().await;
         let front = Front::new(front::Parts {
@@ -141,6 +172,7 @@ impl App {
                 flows.login,
                 flows.session,
                 flows.change_password,
+                flows.password_reset,
                 config.listen.max_request_bytes,
             ),
             callers: callers(&config),
@@ -171,6 +203,7 @@ impl App {
             background,
             hasher,
             store,
+            worker_store,
         })
     }
 
@@ -197,6 +230,7 @@ impl App {
         self.background.wait().await;
         joined("ops", self.ops.await);
         self.hasher.shutdown().await;
+        self.worker_store.close().await;
         self.store.close().await;
     }
 }
@@ -241,34 +275,42 @@ fn routes(
     login: Arc<LoginFlow>,
     session: Arc<SessionFlow>,
     change_password: Arc<ChangePasswordFlow>,
+    password_reset: Arc<PasswordResetFlow>,
     max_request_bytes: usize,
 ) -> Routes {
     let login = LoginServiceServer::new(LoginHandlers::new(login));
     let session = SessionServiceServer::new(SessionHandlers::new(session));
     let password = PasswordServiceServer::new(PasswordHandlers::new(change_password));
+    let reset = PasswordResetServiceServer::new(PasswordResetHandlers::new(password_reset));
     Routes::new(login.max_decoding_message_size(max_request_bytes))
         .add_service(session.max_decoding_message_size(max_request_bytes))
         .add_service(password.max_decoding_message_size(max_request_bytes))
+        .add_service(reset.max_decoding_message_size(max_request_bytes))
 }
 
-fn flows(
-    config: &Config,
-    outside: &Outside,
-    store: &SqlStore,
-    vault: &Arc<crate::adapters::key_vault::DerivedKeyVault>,
-    gate: &Gate,
-    hasher: &Arc<Argon2Pool>,
-    attempts: &TaskTracker,
-) -> Flows {
+/// What flows share.
+struct FlowParts<'a> {
+    store: &'a SqlStore,
+    vault: &'a Arc<DerivedKeyVault>,
+    limiter: Arc<dyn RateLimiter>,
+    gate: &'a Gate,
+    hasher: &'a Arc<Argon2Pool>,
+    attempts: &'a TaskTracker,
+}
+
+fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -> Flows {
     let Outside { clock, entropy } = outside;
+    let FlowParts { store, vault, limiter, gate, hasher, attempts } = parts;
+    let wake = Wake::default();
+    let blocklist = Arc::new(Blocklist::embedded());
     let organizations = Arc::new(Organizations::new(config.organizations.iter().cloned()));
     let ring = Arc::new(JwtKeyring::new(config.issuer.clone()));
     let revocations = Arc::new(RecentRevocations::default());
-    let shared_store = Arc::new(store.clone());
+    let shared_store = Arc::new(SqlStore::clone(store));
     let mint = TokenMint::new(Arc::clone(vault) as _, Arc::clone(&ring) as _, Arc::clone(entropy));
     let (refusals, writer) = refusal_log(Arc::clone(&shared_store) as _);
     let login = LoginFlow {
-        gate: gate.clone(),
+        gate: Gate::clone(gate),
         hasher: Arc::clone(hasher) as _,
         organizations: Arc::clone(&organizations),
         store: Arc::clone(&shared_store) as _,
@@ -278,7 +320,7 @@ fn flows(
         refusals: refusals.clone(),
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
-        tasks: attempts.clone(),
+        tasks: TaskTracker::clone(attempts),
     };
     let session = Arc::new(SessionFlow {
         organizations: Arc::clone(&organizations),
@@ -292,32 +334,50 @@ fn flows(
         reuse: ReuseCounts::default(),
     });
     let change_password = ChangePasswordFlow {
-        gate: gate.clone(),
+        gate: Gate::clone(gate),
         hasher: Arc::clone(hasher) as _,
-        blocklist: Arc::new(Blocklist::embedded()),
+        blocklist: Arc::clone(&blocklist),
         organizations: Arc::clone(&organizations),
         sessions: Arc::clone(&session),
         store: Arc::clone(&shared_store) as _,
         vault: Arc::clone(vault) as _,
         revocations: Arc::clone(&revocations) as _,
         refusals: refusals.clone(),
+        wake: wake.clone(),
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
-        tasks: attempts.clone(),
+        tasks: TaskTracker::clone(attempts),
     };
-    let keys = parts::signing_keys(store.clone(), Arc::clone(vault), Arc::clone(&ring), outside);
+    let password_reset = PasswordResetFlow {
+        limiter: Arc::clone(limiter),
+        gate: Gate::clone(gate),
+        hasher: Arc::clone(hasher) as _,
+        blocklist,
+        store: Arc::clone(&shared_store) as _,
+        vault: Arc::clone(vault) as _,
+        revocations: Arc::clone(&revocations) as _,
+        refusals: refusals.clone(),
+        sends_text_messages: config.sms.is_some(),
+        wake: wake.clone(),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+        tasks: TaskTracker::clone(attempts),
+    };
+    let keys = parts::signing_keys(SqlStore::clone(store), Arc::clone(vault), Arc::clone(&ring), outside);
     let upkeep = Upkeep {
         store: shared_store,
         revocations,
         organizations: Arc::clone(&organizations),
         keys: Arc::new(keys),
         clock: Arc::clone(clock),
-        feed_read: FeedRead::default(),
+        feed_read: LastDone::default(),
     };
     Flows {
         login: Arc::new(login),
         session,
         change_password: Arc::new(change_password),
+        password_reset: Arc::new(password_reset),
+        wake,
         upkeep,
         refusals: writer,
         refusal_log: refusals,

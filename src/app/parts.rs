@@ -19,15 +19,20 @@ use crate::adapters::limiter::{
     BucketKeys, LimiterKey, LimiterMetrics, MemoryLimiter, RedisLimiter, RedisSettings, RedisTopology,
     ResilientLimiter,
 };
+use crate::adapters::messenger::{
+    ElksSender, ElksSettings, FolderSender, Login, Security, SmtpSender, SmtpSettings,
+};
 use crate::adapters::store::{SqlStore, StoreConfig, StoreMetrics};
-use crate::config::{Config, LimitsBackend, Listen, StoreBackend};
+use crate::config::{Config, LimitsBackend, Listen, Mail, Smtp, SmtpSecurity, StoreBackend};
 use crate::domain::secret::Secret;
+use crate::flows::outbox::TextQuotas;
 use crate::flows::signing_keys::SigningKeyFlow;
 use crate::grpc::client_address::TrustedProxies;
 use crate::grpc::connection::ConnectionLimits;
 use crate::grpc::listener::Settings;
 use crate::grpc::tls;
 use crate::ports::key_vault::Purpose;
+use crate::ports::messenger::{MailSender, TextSender};
 use crate::ports::rate_limiter::RateLimiter;
 use crate::telemetry::ConnectionMetrics;
 
@@ -58,6 +63,24 @@ pub(super) async fn store(config: &Config, metrics: &StoreMetrics) -> anyhow::Re
                 tokio::time::sleep(STORE_PAUSE).await;
             }
             Err(error) => return Err(error).context("connecting to the store"),
+        }
+    }
+}
+
+/// Connections of the workers that resolve requests and send messages. Three: two workers and a count.
+const WORKER_CONNECTIONS: u32 = 3;
+
+/// The same store by connections of its own. An embedded database has one writer anyway: there it is the same one.
+pub(super) async fn worker_store(
+    config: &Config,
+    store: &SqlStore,
+    metrics: &StoreMetrics,
+) -> anyhow::Result<SqlStore> {
+    match &config.store.backend {
+        StoreBackend::Sqlite { .. } => Ok(store.clone()),
+        StoreBackend::Postgres { url, .. } => {
+            let own = StoreConfig::Postgres { url: copy(url), pool_size: WORKER_CONNECTIONS };
+            SqlStore::connect(&own, metrics).await.context("connecting the workers to the store")
         }
     }
 }
@@ -203,4 +226,56 @@ fn copy(secret: &Secret<String>) -> Secret<String> {
 pub(super) async fn probe_redis(config: &Config) -> anyhow::Result<String> {
     let took = RedisLimiter::probe(redis_settings(config)?).await?;
     Ok(format!("Redis answers a decision in {} ms", took.as_millis()))
+}
+
+/// Where mails go.
+pub(super) fn mail_sender(config: &Config, outside: &Outside) -> anyhow::Result<Option<Arc<dyn MailSender>>> {
+    Ok(match &config.mail {
+        None => None,
+        Some(Mail::Smtp(smtp)) => Some(Arc::new(smtp_sender(smtp)?)),
+        Some(Mail::Folder { path }) => {
+            let sender = FolderSender::new(path, Arc::clone(&outside.clock));
+            Some(Arc::new(sender.with_context(|| format!("mail.folder: making {}", path.display()))?))
+        }
+    })
+}
+
+fn smtp_sender(smtp: &Smtp) -> anyhow::Result<SmtpSender> {
+    let security = match smtp.security {
+        SmtpSecurity::StartTls => Security::StartTls,
+        SmtpSecurity::Tls => Security::ImplicitTls,
+        SmtpSecurity::None => Security::None,
+    };
+    let authorities = smtp.ca_file.as_deref().map(|path| {
+        std::fs::read(path).with_context(|| format!("mail.smtp.ca_file: reading {}", path.display()))
+    });
+    let login = smtp.credentials.as_ref();
+    let settings = SmtpSettings {
+        login: login.map(|(user, password)| Login { user: user.clone(), password: copy(password) }),
+        authorities_pem: authorities.transpose()?,
+        connections: smtp.connections,
+        timeout: smtp.timeout,
+        ..SmtpSettings::new(smtp.host.clone(), smtp.port, security)
+    };
+    SmtpSender::new(settings).context("mail.smtp")
+}
+
+/// Where text messages go, and how many.
+pub(super) fn text_sender(config: &Config) -> anyhow::Result<Option<(Arc<dyn TextSender>, TextQuotas)>> {
+    let Some(sms) = &config.sms else { return Ok(None) };
+    let settings = ElksSettings {
+        base_url: sms.base_url.clone(),
+        dial_prefixes: sms.countries.clone(),
+        timeout: sms.timeout,
+        ..ElksSettings::new(sms.user.clone(), copy(&sms.password), sms.from.clone())
+    };
+    let sender = ElksSender::new(settings).context("sms")?;
+    let quotas = TextQuotas { recipient: sms.recipient, organization: sms.organization };
+    Ok(Some((Arc::new(sender), quotas)))
+}
+
+/// Whether the mail server lets us in.
+pub(super) async fn probe_mail(smtp: &Smtp) -> anyhow::Result<String> {
+    let took = smtp_sender(smtp)?.probe().await?;
+    Ok(format!("the mail server lets us in, within {} ms", took.as_millis()))
 }

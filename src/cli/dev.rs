@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::callers::new_token;
 use super::import;
@@ -32,6 +33,9 @@ pub struct DevArgs {
     /// Address of health and metrics; this machine only.
     #[arg(long, default_value = "127.0.0.1:9090")]
     pub ops: SocketAddr,
+    /// Address of the pages with the mailbox and a small portal; this machine only.
+    #[arg(long, default_value = "127.0.0.1:8025")]
+    pub pages: SocketAddr,
 }
 
 /// The directory with the state; gone when dropped.
@@ -49,7 +53,7 @@ impl Drop for State {
 /// # Errors
 /// If an address is not on loopback or taken, or the state cannot be made.
 pub async fn run(args: DevArgs) -> anyhow::Result<()> {
-    for address in [args.grpc, args.ops] {
+    for address in [args.grpc, args.ops, args.pages] {
         if !address.ip().is_loopback() {
             bail!(
                 "{address} is not on loopback: `dev` has printed keys and known passwords; use `serve` for a network"
@@ -63,7 +67,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
 
     let mut tokens = HashMap::new();
     let master_key = Secret::new(random_bytes(outside.entropy.as_ref()));
-    let mut config = Config::development(&state.0, master_key, |caller| {
+    let mut config = Config::development(&state.0, master_key, args.pages, |caller| {
         let (token, digest) = new_token(outside.entropy.as_ref());
         tokens.insert(caller.to_owned(), token);
         digest
@@ -77,10 +81,14 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         "guardian-auth dev: fresh state, gone when this stops (Ctrl-C). Sample data only; never for real guardians.\n"
     );
     load_samples(&config).await?;
+    let stop = CancellationToken::new();
+    let pages = app::pages(&config, args.pages, args.grpc, &tokens, stop.clone()).await?;
     let app = App::start(config, outside).await?;
-    print_calls(&app, &tokens, &state.0);
+    print_calls(&app, &tokens, &state.0, args.pages);
     stop_signal().await?;
+    stop.cancel();
     app.stop().await;
+    pages.await.context("the pages ended badly")?;
     drop(logs);
     Ok(())
 }
@@ -101,11 +109,14 @@ async fn load_samples(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path) {
+fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path, pages: SocketAddr) {
     let (grpc, ops) = (app.grpc_address(), app.ops_address());
     println!(
         "\ngRPC, gRPC-Web and JWKS on {grpc}; health and metrics on http://{ops}; state in {}",
         state.display()
+    );
+    println!(
+        "Mails go nowhere but here: http://{pages}/mailbox; a small portal to click through: http://{pages}/portal"
     );
     println!("\nSample logins:");
     println!(
@@ -155,6 +166,15 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
     println!(
         "  grpcurl -plaintext -H 'authorization: Bearer {token}' \\\n    -d '{{\"access_token\":\"ACCESS_TOKEN\",\"organization\":\"{}\",\"portal\":\"{portal}\"}}' \\\n    {grpc} guardian.auth.v1.SessionService/VerifySession",
         login.organization
+    );
+    println!(
+        "\n  # A forgotten password: ask for a link, find it at http://{pages}/mailbox, and set a new one."
+    );
+    println!(
+        "  cargo run --example reset -- {token} {} {} request {} 'ALMA.sjoberg0@Example.se; ' http://{grpc}",
+        login.organization,
+        login.portal.as_str(),
+        login.login_name
     );
     println!("\n  # Without any tool but curl:");
     println!("  curl -s http://{grpc}/.well-known/jwks.json");

@@ -10,6 +10,7 @@ use crate::domain::id::{DeviceId, GuardianId, SessionId};
 use crate::domain::identifier::LoginName;
 use crate::domain::limits::{Lane, change_reservation};
 use crate::domain::login_password::{Account, AccountState};
+use crate::domain::message::Channel;
 use crate::domain::organization::{Organization, OrganizationId, Portal};
 use crate::domain::password::{Blocklist, NewPassword, Refusal as PasswordRefusal};
 use crate::domain::reference_code::ReferenceCode;
@@ -24,9 +25,11 @@ use crate::ports::password_hasher::{Comparison, PasswordHasher, Verdict};
 use crate::ports::store::{Failure, NewCredential, SetPassword, SetPasswordOutcome, Store};
 
 use super::attempt::{self, Origin, Record, new_reference};
-use super::change_ticket;
 use super::gate::Gate;
+use super::notices;
+use super::one_time_token::TokenKind;
 use super::organizations::Organizations;
+use super::outbox::Wake;
 use super::refusal_log::RefusalLog;
 use super::session;
 
@@ -96,6 +99,8 @@ pub struct ChangePasswordFlow {
     pub revocations: Arc<dyn Revocations>,
     /// Takes events of refused attempts.
     pub refusals: RefusalLog,
+    /// Tells the outbox that there is something to send.
+    pub wake: Wake,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -221,7 +226,7 @@ impl ChangePasswordFlow {
         now: Timestamp,
     ) -> Result<Owner, Error> {
         let invalid = || self.ticket_invalid(origin, None, now);
-        if !change_ticket::is_well_formed(token.expose()) {
+        if !TokenKind::CHANGE_TICKET.is_well_formed(token.expose()) {
             return Err(invalid());
         }
         for digest in self.vault.digests(Purpose::ChangeTicket, &[token.expose().as_bytes()]) {
@@ -253,7 +258,7 @@ impl ChangePasswordFlow {
         accepted: &NewPassword,
         now: Timestamp,
     ) -> Result<usize, Error> {
-        let Owner { account, by, .. } = owner;
+        let Owner { organization, account, by, .. } = owner;
         let Some(password) = account.password else {
             return Err(Error::SessionInvalid);
         };
@@ -265,6 +270,9 @@ impl ChangePasswordFlow {
         let event =
             record.event(self.entropy.as_ref(), now, Fact::PasswordChanged, Some(&account.guardian), None);
         let by_ticket = matches!(by, SetPassword::Ticket(_));
+        let (entropy, portal, guardian) = (self.entropy.as_ref(), account.portal, &account.guardian);
+        let mail = &[Channel::Email];
+        let notices = notices::password_changed(entropy, &organization, portal, guardian, &event, mail);
         let new = NewCredential {
             guardian: account.guardian,
             portal: account.portal,
@@ -274,13 +282,14 @@ impl ChangePasswordFlow {
             credential_epoch: account.credential_epoch,
             at: now,
             event,
-            notices: Vec::new(),
+            notices,
         };
         match self.store.set_password(&new).await? {
             SetPasswordOutcome::Set(ended) => {
                 for session in &ended.sessions {
                     self.revocations.note(session, now);
                 }
+                self.wake.outbox();
                 Ok(ended.live)
             }
             SetPasswordOutcome::ChangedMeanwhile if by_ticket => {

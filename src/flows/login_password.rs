@@ -24,9 +24,9 @@ use crate::ports::rate_limiter::Receipt;
 use crate::ports::store::{ChangeTicket, Failure, NewSession, OpenOutcome, Store};
 
 use super::attempt::{Error, Origin, Record, new_reference};
-use super::change_ticket::{self, TICKET_LIFETIME};
 use super::devices::Devices;
 use super::gate::Gate;
+use super::one_time_token::{TICKET_LIFETIME, TokenKind};
 use super::organizations::Organizations;
 use super::refusal_log::RefusalLog;
 use super::session_tokens::{SessionTokens, TokenMint};
@@ -250,7 +250,7 @@ impl LoginFlow {
         account: &Account,
         now: Timestamp,
     ) -> Result<Outcome, Error> {
-        let change_token = change_ticket::new_token(self.entropy.as_ref());
+        let change_token = TokenKind::CHANGE_TICKET.new_token(self.entropy.as_ref());
         let expires = now.plus(TICKET_LIFETIME);
         let ticket = ChangeTicket {
             digest: self.vault.digest(Purpose::ChangeTicket, &[change_token.expose().as_bytes()]),

@@ -1,7 +1,7 @@
 //! What goes on beside the calls: revocations come in, keys and parameters are read again, old rows go.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -13,6 +13,7 @@ use crate::ports::clock::Clock;
 use crate::ports::error::PortError;
 use crate::ports::store::Store;
 
+use super::last_done::LastDone;
 use super::organizations::Organizations;
 use super::signing_keys::SigningKeyFlow;
 
@@ -25,6 +26,12 @@ const FEED_OVERLAP: Duration = Duration::from_secs(45);
 
 /// Rows of the feed in one look.
 const FEED_PAGE: u32 = 5000;
+
+/// Reset links stay visible to support for 30 days after their end.
+const RESET_RETENTION: Duration = Duration::from_hours(30 * 24);
+
+/// Messages stay visible to support for 90 days after they were settled.
+const MESSAGE_RETENTION: Duration = Duration::from_hours(90 * 24);
 
 /// Feed rows are kept for twice as long as an access token can live, for replicas that start or lag.
 const FEED_RETENTION: Duration = Duration::from_secs(2 * ACCESS_TOKEN_LIFETIME.as_secs());
@@ -49,28 +56,7 @@ pub struct Upkeep {
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// When the feed was read last, for metrics.
-    pub feed_read: FeedRead,
-}
-
-/// When the revocation feed was read last.
-#[derive(Clone)]
-pub struct FeedRead(Arc<Mutex<Instant>>);
-
-impl Default for FeedRead {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
-    }
-}
-
-impl FeedRead {
-    /// How long ago.
-    pub fn age(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-
-    fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
+    pub feed_read: LastDone,
 }
 
 /// Where the revocation feed was read up to.
@@ -179,6 +165,8 @@ impl Upkeep {
     async fn sweep(&self) -> Result<(), PortError> {
         let now = self.clock.now();
         self.store.sweep_sessions(now.minus(FEED_RETENTION), now.minus(SESSION_RETENTION)).await?;
+        self.store.sweep_resets(now.minus(RESET_RETENTION), now).await?;
+        self.store.sweep_messages(now.minus(MESSAGE_RETENTION)).await?;
         Ok(())
     }
 }

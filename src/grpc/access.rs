@@ -59,7 +59,7 @@ const fn row(path: &'static str, access: Access) -> Rpc {
 
 /// Every rpc on the port. A test compares it with the descriptor set and the `Caller:` lines of the proto files;
 /// what has no row is refused.
-pub const RPCS: [Rpc; 14] = [
+pub const RPCS: [Rpc; 17] = [
     row("/guardian.auth.v1.SessionService/VerifySession", PORTALS),
     row("/guardian.auth.v1.SessionService/RefreshSession", PORTALS),
     row("/guardian.auth.v1.SessionService/EndSession", PORTALS),
@@ -69,6 +69,9 @@ pub const RPCS: [Rpc; 14] = [
     row("/guardian.auth.v1.LoginService/ListLoginMethods", PORTALS),
     row("/guardian.auth.v1.LoginService/LoginWithPassword", PORTALS),
     row("/guardian.auth.v1.PasswordService/ChangePassword", PORTALS),
+    row("/guardian.auth.v1.PasswordResetService/RequestPasswordReset", PORTALS),
+    row("/guardian.auth.v1.PasswordResetService/InspectResetToken", PORTALS),
+    row("/guardian.auth.v1.PasswordResetService/ConfirmPasswordReset", PORTALS),
     row("/grpc.health.v1.Health/Check", Access::Anyone),
     row("/grpc.health.v1.Health/List", Access::Anyone),
     row("/grpc.health.v1.Health/Watch", Access::Anyone),

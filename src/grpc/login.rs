@@ -26,7 +26,7 @@ use super::status::{self, FaultReason};
 /// Longest login name as typed (`identifiers.md`, common screen).
 const MAX_LOGIN_NAME_BYTES: usize = 32;
 /// Longest BCP 47 tag that is taken.
-const MAX_LOCALE_BYTES: usize = 35;
+pub(super) const MAX_LOCALE_BYTES: usize = 35;
 
 /// The service over its flow.
 pub struct LoginHandlers {
@@ -104,7 +104,7 @@ fn parse_attempt(
     let password = Secret::new(message.password);
     let (organization, portal) = authorize_fields(context, &message.organization, message.portal)?;
     let mut faults = Faults::default();
-    let login_name = login_name(&mut faults, &organization, message.login_name);
+    let login_name = login_name(&mut faults, "login_name", &organization, message.login_name);
     let password = claimed_password(&mut faults, "password", password);
     let client = faults.client(context, message.client);
     let (Some(login_name), Some(password), Some(client)) = (login_name, password, client) else {
@@ -114,13 +114,18 @@ fn parse_attempt(
     Ok(Attempt { organization, portal, login_name, password, origin })
 }
 
-fn login_name(faults: &mut Faults, organization: &Organization, typed: String) -> Option<LoginName> {
-    const FIELD: &str = "login_name";
-    let typed = faults.text(FIELD, typed, MAX_LOGIN_NAME_BYTES)?;
+/// A login name as typed: user name or debtor number.
+pub(super) fn login_name(
+    faults: &mut Faults,
+    field: &'static str,
+    organization: &Organization,
+    typed: String,
+) -> Option<LoginName> {
+    let typed = faults.text(field, typed, MAX_LOGIN_NAME_BYTES)?;
     match LoginName::parse(&typed, organization.leading_zeros()) {
         Ok(name) => Some(name),
         Err(rejection) => {
-            faults.add(FIELD, FaultReason::Malformed, rejection.reason());
+            faults.add(field, FaultReason::Malformed, rejection.reason());
             None
         }
     }

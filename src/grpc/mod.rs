@@ -19,6 +19,7 @@ pub mod listener;
 pub mod login;
 pub mod ops;
 pub mod password;
+pub mod password_reset;
 mod plain;
 mod reflection;
 mod request_log;

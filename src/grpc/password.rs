@@ -78,7 +78,7 @@ fn parse_change(context: &CallerContext, message: proto::ChangePasswordRequest) 
 fn failed(context: &CallerContext, error: Error) -> Status {
     match error {
         Error::Refused(refusals) => {
-            let faults: Vec<FieldFault> = refusals.into_iter().map(fault).collect();
+            let faults: Vec<FieldFault> = refusals.into_iter().map(new_password_fault).collect();
             status::password_refused(&faults)
         }
         Error::SessionInvalid => status::session_invalid(),
@@ -88,7 +88,7 @@ fn failed(context: &CallerContext, error: Error) -> Status {
 }
 
 /// The same names as the domain's, as a violation of `new_password`.
-fn fault(refusal: Refusal) -> FieldFault {
+pub(super) fn new_password_fault(refusal: Refusal) -> FieldFault {
     let (reason, description) = match refusal {
         Refusal::TooShort { .. } => (FaultReason::TooShort, "shorter than `PasswordRule.min_code_points`"),
         Refusal::TooLong => (FaultReason::TooLong, "at most 256 code points and 1,024 bytes"),

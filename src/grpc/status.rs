@@ -225,6 +225,13 @@ pub fn change_token_invalid(reference: &ReferenceCode) -> Status {
         .make()
 }
 
+/// The token of a reset link was never valid, is used, is too old, or the account changed since.
+pub fn reset_token_invalid(reference: &ReferenceCode) -> Status {
+    Making::of(Code::Unauthenticated, ErrorReason::ResetTokenInvalid, "the reset token is not valid")
+        .reference(Some(reference))
+        .make()
+}
+
 /// A dependency that the answer needs is away.
 pub fn dependency_unavailable(dependency: &'static str) -> Status {
     Making::of(Code::Unavailable, ErrorReason::DependencyUnavailable, "a dependency is not available")

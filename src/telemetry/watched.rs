@@ -4,6 +4,7 @@ use std::fmt;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
@@ -17,10 +18,26 @@ pub const REUSE_STALE_LINEAGE: &str = "guardian_auth_refresh_reuse_stale_lineage
 /// Seconds since the revocation feed was read: over 1 s, this replica may not know of a session's end.
 pub const FEED_AGE: &str = "guardian_auth_revocation_feed_age_seconds";
 
+/// Tries to deliver messages, by channel and result.
+pub const MESSAGE_TRIES: &str = "guardian_auth_message_tries";
+/// Messages that wait in the outbox, by channel.
+pub const OUTBOX_QUEUED: &str = "guardian_auth_outbox_queued_messages";
+/// Age of the oldest message that waits in the outbox, by channel.
+pub const OUTBOX_OLDEST: &str = "guardian_auth_outbox_oldest_seconds";
+/// Seconds since this replica looked into the outbox.
+pub const OUTBOX_LOOK_AGE: &str = "guardian_auth_outbox_look_age_seconds";
+/// Seconds since this replica looked at requests for reset links.
+pub const RESET_LOOK_AGE: &str = "guardian_auth_reset_requests_look_age_seconds";
+
+/// The labels of one sample.
+pub type Labels = Vec<(&'static str, &'static str)>;
+
 /// What a watched metric is.
 enum Value {
     Counter(Box<dyn Fn() -> u64 + Send + Sync>),
     Gauge(Box<dyn Fn() -> f64 + Send + Sync>),
+    Counters(Vec<(Labels, Box<dyn Fn() -> u64 + Send + Sync>)>),
+    Gauges(Vec<(Labels, Box<dyn Fn() -> f64 + Send + Sync>)>),
 }
 
 struct Watched {
@@ -46,6 +63,21 @@ impl Collector for Watched {
                 let value = ConstGauge::new(read());
                 value.encode(encoder.encode_descriptor(self.name, self.help, None, value.metric_type())?)
             }
+            Value::Counters(samples) => {
+                let mut family =
+                    encoder.encode_descriptor(self.name, self.help, None, MetricType::Counter)?;
+                for (labels, read) in samples {
+                    ConstCounter::new(read()).encode(family.encode_family(&labels.as_slice())?)?;
+                }
+                Ok(())
+            }
+            Value::Gauges(samples) => {
+                let mut family = encoder.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?;
+                for (labels, read) in samples {
+                    ConstGauge::new(read()).encode(family.encode_family(&labels.as_slice())?)?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -68,4 +100,26 @@ pub fn watch_gauge(
     read: impl Fn() -> f64 + Send + Sync + 'static,
 ) {
     registry.register_collector(Box::new(Watched { name, help, value: Value::Gauge(Box::new(read)) }));
+}
+
+/// Registers a counter with labels that is read when scraped. `_total` is added to its name.
+pub fn watch_counters(
+    registry: &mut Registry,
+    name: &'static str,
+    help: &'static str,
+    samples: impl IntoIterator<Item = (Labels, Box<dyn Fn() -> u64 + Send + Sync>)>,
+) {
+    let value = Value::Counters(samples.into_iter().collect());
+    registry.register_collector(Box::new(Watched { name, help, value }));
+}
+
+/// Registers a gauge with labels that is read when scraped.
+pub fn watch_gauges(
+    registry: &mut Registry,
+    name: &'static str,
+    help: &'static str,
+    samples: impl IntoIterator<Item = (Labels, Box<dyn Fn() -> f64 + Send + Sync>)>,
+) {
+    let value = Value::Gauges(samples.into_iter().collect());
+    registry.register_collector(Box::new(Watched { name, help, value }));
 }
