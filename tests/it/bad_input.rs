@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test whose set-up fails should stop there")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "kinds of fields that are not ours")]
 
+mod resets;
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use guardian_auth::domain::password_reset::ResetMethod;
 use guardian_auth::proto;
 use guardian_auth::proto::change_password_request::Proof;
 use guardian_auth::proto::end_session_request::Token;
@@ -60,8 +63,14 @@ fn organization_and_portal() -> Vec<Case> {
         cases.push(case("LoginService/ListLoginMethods", &list, &faults));
         let verify = proto::VerifySessionRequest { access_token: MARK.to_owned(), organization, portal };
         cases.push(case("SessionService/VerifySession", &verify, &faults));
+        cases.extend(resets::at(&verify.organization, portal, &faults));
     }
     cases
+}
+
+/// All of them.
+fn cases() -> Vec<Case> {
+    [organization_and_portal(), logins(), sessions(), changes(), resets::resets()].concat_all()
 }
 
 fn logins() -> Vec<Case> {
@@ -211,7 +220,12 @@ struct Bench {
 
 impl Bench {
     async fn start(parts: Parts) -> Self {
-        let service = Service::start(parts).await;
+        let service = Service::start_with(parts, |config| {
+            for reset in config.organizations.iter_mut().filter_map(|it| it.reset.as_mut()) {
+                reset.methods = ResetMethod::ALL.to_vec();
+            }
+        });
+        let service = service.await;
         let client = Client::connect(service.grpc()).await;
         let token = format!("Bearer {}", service.token(&format!("{KOMMUN}-portal")));
         Self { service, client, token }
@@ -242,7 +256,7 @@ fn assert_refused(answer: &Answer, faults: &[&str], what: &str) {
 
 #[tokio::test]
 async fn every_fault_of_a_request_is_named_at_once_and_no_value_comes_back() {
-    let cases = [organization_and_portal(), logins(), sessions(), changes()].concat_all();
+    let cases = cases();
     for parts in Parts::ALL {
         let bench = Bench::start(parts).await;
         let before = bench.work().await;
@@ -300,14 +314,14 @@ fn paths_below(message: &MessageDescriptor, path: &str) -> Vec<String> {
 
 #[test]
 fn no_field_of_a_request_is_left_out() {
-    let cases = [organization_and_portal(), logins(), sessions(), changes()].concat_all();
+    let cases = cases();
     let tried: BTreeSet<String> = cases
         .iter()
         .flat_map(|Case(rpc, _, faults)| {
             faults.iter().map(move |fault| format!("{rpc} {}", fault.split(' ').next().unwrap_or_default()))
         })
         .collect();
-    assert_eq!(rpcs().len(), 9);
+    assert_eq!(rpcs().len(), 12);
     for (rpc, request) in rpcs() {
         for path in paths(&request, "") {
             assert!(tried.contains(&format!("{rpc} {path}")), "no bad value is tried for {path} of {rpc}");

@@ -33,6 +33,7 @@ fn made() -> Vec<(ErrorReason, Status)> {
         (ErrorReason::SessionInvalid, status::session_invalid()),
         (ErrorReason::PasswordRefused, status::password_refused(&faults)),
         (ErrorReason::ChangeTokenInvalid, status::change_token_invalid(&code)),
+        (ErrorReason::ResetTokenInvalid, status::reset_token_invalid(&code)),
         (ErrorReason::DependencyUnavailable, status::dependency_unavailable("store")),
         (ErrorReason::DeadlineExceeded, status::deadline_exceeded()),
         (ErrorReason::Internal, status::internal(IncidentId::new(Timestamp::from_millis(0), [0; 10]))),

@@ -4,7 +4,7 @@
 
 mod audit;
 mod budgets;
-mod equal_work;
+pub(crate) mod equal_work;
 mod lanes;
 mod leaky;
 mod order;
@@ -12,7 +12,7 @@ mod portals;
 mod refusals;
 mod renewal;
 mod school;
-mod secrets;
+pub(crate) mod secrets;
 mod shedding;
 
 use std::time::Duration;

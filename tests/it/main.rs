@@ -37,6 +37,7 @@ mod metrics_documented;
 mod ops;
 mod outage;
 mod overload;
+mod password_reset;
 mod password_rules;
 mod session;
 mod signing_keys;

@@ -19,7 +19,7 @@ const STATEMENTS: &str = "guardian_auth_sql_statements_total";
 const SOON: Duration = Duration::from_secs(30);
 
 /// Statements that run by the clock, beside the calls.
-const UPKEEP: [&str; 9] = [
+const UPKEEP: [&str; 17] = [
     "next_hash_parameters",
     "read_revocations",
     "find_newest_signing_key",
@@ -29,6 +29,14 @@ const UPKEEP: [&str; 9] = [
     "sweep_revocations",
     "sweep_change_tickets",
     "retire_signing_keys",
+    "sweep_reset_tokens",
+    "sweep_message_budgets",
+    "sweep_messages",
+    "count_queued_messages",
+    "lease_reset_requests",
+    "lease_messages",
+    "find_recipient",
+    "settle_message",
 ];
 
 /// What an attempt made the service do, and what came back.

@@ -139,7 +139,7 @@ async fn sessions(calls: &Calls, tokens: &proto::SessionTokens, secrets: &mut Ve
 }
 
 /// Every column of every table as text, bytes in hex.
-async fn dump(service: &Service, parts: Parts, places: &mut Vec<(String, String)>) {
+pub(crate) async fn dump(service: &Service, parts: Parts, places: &mut Vec<(String, String)>) {
     let mut sql = Sql::open(service).await;
     let columns = match parts {
         Parts::Embedded => {

@@ -21,6 +21,7 @@ use guardian_auth::ports::password_hasher::PasswordHasher as _;
 use guardian_auth::proto;
 use guardian_auth::proto::login_service_client::LoginServiceClient;
 use guardian_auth::proto::login_with_password_response::Outcome;
+use guardian_auth::proto::password_reset_service_client::PasswordResetServiceClient;
 use guardian_auth::proto::password_service_client::PasswordServiceClient;
 use guardian_auth::proto::session_service_client::SessionServiceClient;
 use prometheus_client::registry::Registry;
@@ -234,7 +235,9 @@ impl World {
 
     fn config(&self) -> Config {
         let key = Secret::new(self.master_key);
-        let mut config = Config::development(self.directory.path(), key, |caller| self.token(caller).1);
+        let pages = SocketAddr::from(([127, 0, 0, 1], 8025));
+        let mut config =
+            Config::development(self.directory.path(), key, pages, |caller| self.token(caller).1);
         config.listen.grpc = SocketAddr::from(([127, 0, 0, 1], 0));
         config.listen.ops = SocketAddr::from(([127, 0, 0, 1], 0));
         config.issuer = "https://auth.example.se".to_owned();
@@ -263,6 +266,8 @@ pub struct Calls {
     pub session: SessionServiceClient<AsCaller>,
     /// `PasswordService`.
     pub password: PasswordServiceClient<AsCaller>,
+    /// `PasswordResetService`.
+    pub reset: PasswordResetServiceClient<AsCaller>,
 }
 
 /// A channel that shows a caller's token.
@@ -288,6 +293,7 @@ impl Calls {
             login: LoginServiceClient::new(through()),
             session: SessionServiceClient::new(through()),
             password: PasswordServiceClient::new(through()),
+            reset: PasswordResetServiceClient::new(through()),
         }
     }
 
