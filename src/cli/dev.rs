@@ -168,14 +168,9 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
         login.organization
     );
     println!(
-        "\n  # A forgotten password: ask for a link, find it at http://{pages}/mailbox, and set a new one."
+        "\n  # A forgotten password, from the request to the login with the new one; the mail is on the mailbox page too."
     );
-    println!(
-        "  cargo run --example reset -- {token} {} {} request {} 'ALMA.sjoberg0@Example.se; ' http://{grpc}",
-        login.organization,
-        login.portal.as_str(),
-        login.login_name
-    );
+    println!("  cargo run --example reset_story -- {token} http://{grpc} http://{pages}");
     println!("\n  # Without any tool but curl:");
     println!("  curl -s http://{grpc}/.well-known/jwks.json");
     println!("  curl -s http://{ops}/metrics | grep guardian_auth_");

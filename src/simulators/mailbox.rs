@@ -179,6 +179,18 @@ pub(super) async fn list(State(pages): State<Arc<Pages>>) -> Html<String> {
     frame::page("Mailbox", Some(REFRESH_SECONDS), content)
 }
 
+/// The newest message as plain text, for scripts; to whom it goes in the first line.
+pub(super) async fn latest(State(pages): State<Arc<Pages>>) -> Response {
+    let found = files(&pages.mailbox_dir).await.unwrap_or_default();
+    let Some(file) = found.first() else { return frame::not_found().into_response() };
+    match Letter::read(&pages.mailbox_dir, file).await {
+        Some(letter) => {
+            format!("To: {}\nSubject: {}\n\n{}", letter.to, letter.subject, letter.plain).into_response()
+        }
+        None => frame::not_found().into_response(),
+    }
+}
+
 /// One message, as HTML in a sandbox and as plain text.
 pub(super) async fn show(State(pages): State<Arc<Pages>>, InPath(name): InPath<String>) -> Response {
     let Some(file) = FileName::parse(&name) else { return frame::not_found().into_response() };

@@ -95,6 +95,7 @@ impl Pages {
             .route("/", get(frame::index))
             .route("/style.css", get(frame::stylesheet))
             .route("/mailbox", get(mailbox::list))
+            .route("/mailbox/latest", get(mailbox::latest))
             .route("/mailbox/{file}", get(mailbox::show))
             .route("/mailbox/{file}/html", get(mailbox::html))
             .route("/portal", get(portal::list))
