@@ -1,6 +1,7 @@
 //! Resetting a forgotten password through the wire, with mails taken by a real mail server, on both sets of parts.
 
 mod equal_work;
+mod flood;
 mod links;
 mod outage;
 mod replicas;
