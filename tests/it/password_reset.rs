@@ -4,6 +4,7 @@ mod equal_work;
 mod flood;
 mod links;
 mod outage;
+mod recipients;
 mod replicas;
 mod story;
 mod tries;
