@@ -3,6 +3,7 @@
 mod equal_work;
 mod flood;
 mod links;
+mod notices;
 mod outage;
 mod recipients;
 mod replicas;
