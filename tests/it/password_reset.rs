@@ -1,5 +1,6 @@
 //! Resetting a forgotten password through the wire, with mails taken by a real mail server, on both sets of parts.
 
+mod cves;
 mod equal_work;
 mod flood;
 mod links;
