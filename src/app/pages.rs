@@ -1,6 +1,7 @@
 //! The pages of `dev`: the mailbox, and a small portal in which the stories can be clicked.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
@@ -17,11 +18,11 @@ use crate::simulators::{Pages, PortalAccess, Settings};
 ///
 /// # Errors
 /// If the address is taken, or mails do not go into a folder.
-pub async fn pages(
+pub async fn pages<S: BuildHasher + Sync>(
     config: &Config,
     address: SocketAddr,
     grpc: SocketAddr,
-    tokens: &HashMap<String, Secret<String>>,
+    tokens: &HashMap<String, Secret<String>, S>,
     stop: CancellationToken,
 ) -> anyhow::Result<JoinHandle<()>> {
     let Some(Mail::Folder { path }) = &config.mail else { anyhow::bail!("mails do not go into a folder") };

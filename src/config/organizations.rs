@@ -84,7 +84,7 @@ fn read_one(reader: &mut Reader<'_>, sends_mail: bool) -> ReadOrganization {
     let pages = reader.section("pages", |pages| {
         correspondence::read_pages(pages, portals.as_deref().unwrap_or_default(), writes)
     });
-    let reset = reader.optional_section("reset", correspondence::read_reset);
+    let reset = reader.optional_section("reset", |reset| Some(correspondence::read_reset(reset)));
     if reader.is_given("reset") && !writes {
         reader.fault("mail", "is required: reset links go by mail", "write [organizations.mail]");
     }

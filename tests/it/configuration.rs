@@ -333,6 +333,19 @@ fn secret_files_that_hold_nothing_of_use_are_faults() {
     assert_only(&setting.faults(SQLITE, &second, &[]), "keys.master[1].id", "earlier key");
 }
 
+/// ruby-jwt CVE-2026-45363: an empty key made every signature right. Keys have 32 bytes, or there is no configuration.
+#[test]
+fn ruby_jwt_cve_2026_45363_a_master_key_of_other_than_32_bytes_is_refused() {
+    use base64::Engine as _;
+    let setting = Setting::new();
+    for length in [0, 1, 16, 31, 33, 64] {
+        let bytes: Vec<u8> = (0..length).collect();
+        let file = setting.write("short", &base64::engine::general_purpose::STANDARD.encode(bytes));
+        let second = format!("[[keys.master]]\nid = \"k2\"\nfile = \"{file}\"\n");
+        assert_only(&setting.faults(SQLITE, &second, &[]), "keys.master[1].file", "");
+    }
+}
+
 #[test]
 fn no_fault_and_no_debug_text_shows_a_value() {
     let setting = Setting::new();

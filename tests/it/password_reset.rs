@@ -1,8 +1,15 @@
 //! Resetting a forgotten password through the wire, with mails taken by a real mail server, on both sets of parts.
 
+mod cves;
 mod equal_work;
+mod flood;
 mod links;
+mod notices;
+mod outage;
+mod recipients;
+mod replicas;
 mod story;
+mod tries;
 
 use std::time::Duration;
 
@@ -14,6 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tonic::Status;
 
+use crate::session::number;
 use crate::support::eventually;
 use crate::support::service::{Calls, KOMMUN, Parts, Service, guardian, hash, school_and_child};
 use crate::support::smtp::{ReceivedMail, SmtpServer, Tls};
@@ -28,6 +36,9 @@ pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 
 /// A worker looks each second, on a machine that is busy with other tests.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// B28: what was taken in is mailed within five minutes of the end of an outage.
+pub(crate) const LATEST: Duration = Duration::from_mins(5);
 
 /// A service, the mail server that takes its mails, and what the portal calls with.
 pub(crate) struct Bed {
@@ -45,7 +56,11 @@ impl Bed {
 
     /// The same with changes to the configuration.
     pub async fn start_with(parts: Parts, change: impl FnOnce(&mut Config)) -> Self {
-        let smtp = SmtpServer::start(Tls::StartTls).await;
+        Self::start_at(parts, SmtpServer::start(Tls::StartTls).await, change).await
+    }
+
+    /// The same with a mail server of the test's choice.
+    pub async fn start_at(parts: Parts, smtp: SmtpServer, change: impl FnOnce(&mut Config)) -> Self {
         let ca = tempfile::tempdir().unwrap();
         let mail = mail(&smtp, &ca);
         let service = Service::start_with(parts, |config| {
@@ -78,6 +93,33 @@ impl Bed {
     /// Asks for a link; the reference code.
     pub async fn ask(&self, identification: Identification) -> Result<String, Status> {
         ask(&self.portal, identification).await
+    }
+
+    /// Asks for a link for each of these of [`parents`].
+    pub async fn ask_for(&self, numbers: std::ops::Range<usize>) {
+        for number in numbers {
+            self.ask(of(number)).await.unwrap();
+        }
+    }
+
+    /// Waits until every request was looked at.
+    pub async fn settled(&self) {
+        let left = async || number(&self.service, "SELECT count(*) FROM reset_request").await;
+        eventually(SOON, "all requests are looked at", async || left().await == 0).await;
+    }
+
+    /// Waits until so many messages are in this state, by the database.
+    pub async fn messages(&self, state: &str, count: i64) {
+        let query = format!("SELECT count(*) FROM message WHERE state = '{state}'");
+        let told = format!("{count} messages are {state}");
+        eventually(LATEST, &told, async || number(&self.service, &query).await >= count).await;
+        assert_eq!(number(&self.service, &query).await, count, "{told}, and no more");
+    }
+
+    /// How many tries of mails had this result, by the metrics of the first replica.
+    pub async fn tries(&self, result: &str) -> f64 {
+        let labels = format!("channel=\"email\",result=\"{result}\"");
+        self.service.metric("guardian_auth_message_tries_total", &labels).await
     }
 
     /// Asks with user name and address, waits for the mail, and gives the token in it.
@@ -133,6 +175,32 @@ async fn guardians() -> Vec<Value> {
     rows.push(guardian("g-6", "siv", Some(&hash)));
     rows.push(with_email(guardian("g-7", "ulf", Some(&hash)), "3005", "ulf at exempel.se"));
     rows
+}
+
+/// Guardians `m0`, `m1`, …, each with an address of its own; the others must be imported before.
+pub(crate) async fn parents(count: usize) -> Vec<Value> {
+    let hash = hash(OLD).await;
+    let parent = |number| {
+        let row = guardian(&format!("g-m{number}"), &format!("m{number}"), Some(&hash));
+        with_email(row, &format!("70{number:04}"), &address(number))
+    };
+    (0..count).map(parent).collect()
+}
+
+/// The address of one of [`parents`].
+pub(crate) fn address(number: usize) -> String {
+    format!("m{number}@exempel.se")
+}
+
+/// What one of [`parents`] types.
+pub(crate) fn of(number: usize) -> Identification {
+    by_email(&format!("m{number}"), &address(number))
+}
+
+/// Runs a case on both sets of parts side by side: it waits more than it works.
+pub(crate) async fn on_all_parts(case: impl AsyncFn(Parts)) {
+    let [embedded, shared] = Parts::ALL;
+    tokio::join!(Box::pin(case(embedded)), Box::pin(case(shared)));
 }
 
 /// By debtor number or user name, and address.

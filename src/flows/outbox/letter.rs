@@ -182,12 +182,15 @@ impl Outbox {
         let Some((_, quotas)) = &self.text else { return Vec::new() };
         let organization = message.organization.as_str();
         let digest = self.vault.digest(Purpose::MessageAddress, &[to.as_str().as_bytes()]);
-        let number: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let number = digest.first_chunk().copied().map_or(0, u128::from_be_bytes);
         let at = self.clock.now();
-        [(format!("sms:{organization}"), quotas.organization), (format!("sms-to:{number}"), quotas.recipient)]
-            .into_iter()
-            .map(|(subject, quota)| MessageBudget { subject, burst: quota.burst, refill: quota.refill, at })
-            .collect()
+        [
+            (format!("sms:{organization}"), quotas.organization),
+            (format!("sms-to:{number:032x}"), quotas.recipient),
+        ]
+        .into_iter()
+        .map(|(subject, quota)| MessageBudget { subject, burst: quota.burst, refill: quota.refill, at })
+        .collect()
     }
 }
 

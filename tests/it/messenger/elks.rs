@@ -1,14 +1,9 @@
 //! Text messages by a gateway that speaks as 46elks does.
 
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
-use axum::response::{IntoResponse, Response};
 use guardian_auth::adapters::messenger::{ElksSender, ElksSettings};
 use guardian_auth::domain::identifier::{Mobile, Region};
 use guardian_auth::domain::message::DeliveryFault::{
@@ -18,62 +13,11 @@ use guardian_auth::domain::secret::Secret;
 use guardian_auth::ports::messenger::{SendError, TextMessage, TextSender};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::PATIENT;
 use crate::support::ports::free_port;
-
-const TAKEN: &str =
-    r#"{"status":"created","direction":"outgoing","to":"+46701740635","id":"s70df59406a1b4643b"}"#;
-
-/// A request that came: path, the authorization header, the body.
-type Heard = (String, String, String);
-
-/// A gateway that gives one answer to all. It ends with the value.
-struct Gateway {
-    port: u16,
-    heard: Arc<Mutex<Vec<Heard>>>,
-    serving: AbortHandle,
-}
-
-impl Gateway {
-    async fn answering(
-        status: u16,
-        headers: &'static [(&'static str, &'static str)],
-        body: impl Into<String>,
-    ) -> Self {
-        let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
-        let body = body.into();
-        let answer =
-            move |State(heard): State<Arc<Mutex<Vec<Heard>>>>, uri: Uri, received: HeaderMap, form: Bytes| {
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                let authorization = received.get("authorization").map(|value| text(value.as_bytes()));
-                heard.lock().unwrap().push((uri.to_string(), authorization.unwrap_or_default(), text(&form)));
-                let mut response: Response = body.clone().into_response();
-                *response.status_mut() = status.try_into().unwrap();
-                for (name, value) in headers {
-                    response.headers_mut().insert(*name, value.parse().unwrap());
-                }
-                std::future::ready(response)
-            };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let port = listener.local_addr().expect("a bound port").port();
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&heard));
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
-        Self { port, heard, serving }
-    }
-
-    fn heard(&self) -> Vec<Heard> {
-        self.heard.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
+use crate::support::sms_gateway::{Gateway, TAKEN};
 
 fn settings(port: u16) -> ElksSettings {
     let mut settings = ElksSettings::new("user", Secret::new("password".to_owned()), "Skolan");

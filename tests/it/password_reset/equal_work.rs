@@ -18,7 +18,7 @@ const REQUEST: &str = "/guardian.auth.v1.PasswordResetService/RequestPasswordRes
 
 /// Requests that differ in everything that could be told: exists, does not, another address, no password, no address, one
 /// that is none, several accounts, nobody's address.
-fn classes() -> Vec<(&'static str, Identification)> {
+pub(super) fn classes() -> Vec<(&'static str, Identification)> {
     let email = |text: &str| Identification::Email(text.to_owned());
     vec![
         ("exists", by_email("bo", "bo@exempel.se")),
@@ -34,7 +34,7 @@ fn classes() -> Vec<(&'static str, Identification)> {
 }
 
 /// A replica that answers calls only: what is counted is the calls' work.
-async fn without_workers(bed: &Bed) -> Service {
+pub(super) async fn without_workers(bed: &Bed) -> Service {
     let service = bed
         .service
         .replica_with(|config| {
@@ -57,7 +57,10 @@ async fn without_workers(bed: &Bed) -> Service {
 }
 
 /// What the call did, and the answer without its reference code.
-async fn vector(service: &Service, identification: Identification) -> (BTreeMap<String, u64>, Vec<u8>) {
+pub(super) async fn vector(
+    service: &Service,
+    identification: Identification,
+) -> (BTreeMap<String, u64>, Vec<u8>) {
     let client = Client::connect(service.grpc()).await;
     let token = format!("Bearer {}", service.token(&format!("{KOMMUN}-portal")));
     let before = counters(&service.metrics().await);

@@ -3,6 +3,7 @@
 use guardian_auth::domain::login_password::{FAILURES_UNTIL_CLOSED, FAILURES_UNTIL_NOTICE};
 use guardian_auth::proto;
 use guardian_auth::proto::request_password_reset_request::Identification;
+use tonic_types::StatusExt as _;
 
 use super::{Bed, MINUTE, NEW, OLD, SOON, by_email, confirm, has_link, inspect, token_in};
 use crate::session::{end_reason, number};
@@ -114,7 +115,6 @@ async fn a_refused_password_does_not_use_the_link_up() {
         ] {
             let refused = confirm(&bed.portal, &token, password).await.unwrap_err();
             assert_eq!(reason(&refused), "PASSWORD_REFUSED");
-            use tonic_types::StatusExt as _;
             let fields = refused.get_details_bad_request().unwrap().field_violations;
             assert!(
                 fields.iter().any(|field| field.field == "new_password" && field.reason == why),

@@ -6,6 +6,7 @@ pub mod postgres;
 pub mod redis;
 pub mod rust_source;
 pub mod service;
+pub mod sms_gateway;
 pub mod smtp;
 pub mod sql;
 
