@@ -2,6 +2,8 @@
 
 mod equal_work;
 mod links;
+mod review_outbox;
+mod review_requests;
 mod story;
 
 use std::time::Duration;

@@ -72,7 +72,11 @@ impl Outbox {
                 if recipient.state != AccountState::Active || !recipient.has_password {
                     return Ok(Tried::failed(DeliveryFault::AccountChanged));
                 }
-                Some(self.new_link(message, organization, correspondence, &recipient, to).await?)
+                let link = self.new_link(message, organization, correspondence, &recipient, to).await?;
+                if link.is_none() {
+                    return Ok(Tried::failed(DeliveryFault::NotConfigured));
+                }
+                link
             }
             Template::NoPassword
             | Template::ContactSchool
@@ -108,7 +112,8 @@ impl Outbox {
         })
     }
 
-    /// A link with a token of its own, whose digest is kept before anybody can use it.
+    /// A link with a token of its own, whose digest is kept before anybody can use it; `None` where links lead nowhere any
+    /// more.
     async fn new_link(
         &self,
         message: &LeasedMessage,
@@ -116,13 +121,11 @@ impl Outbox {
         correspondence: &Correspondence,
         recipient: &Recipient,
         to: &Email,
-    ) -> Result<Link, PortError> {
+    ) -> Result<Option<Link>, PortError> {
         let Some((pages, policy)) =
             correspondence.pages.get(&message.portal).zip(organization.reset.as_ref())
         else {
-            return Err(PortError::Corrupt(
-                "an organization without reset has a reset link to send".to_owned(),
-            ));
+            return Ok(None);
         };
         let token = TokenKind::RESET.new_token(self.entropy.as_ref());
         let digest = self.vault.digest(Purpose::ResetToken, &[token.expose().as_bytes()]);
@@ -139,7 +142,7 @@ impl Outbox {
             expires: now.plus(policy.link_lifetime),
         };
         self.store.add_reset_token(&kept).await?;
-        Ok(Link { url: Secret::new(pages.reset.link(token.expose())), digest })
+        Ok(Some(Link { url: Secret::new(pages.reset.link(token.expose())), digest }))
     }
 
     async fn send_text(
