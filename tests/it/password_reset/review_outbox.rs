@@ -84,3 +84,22 @@ async fn a_mail_whose_answer_is_always_lost_does_not_arrive_for_ever() {
     assert_eq!(state(&mut sql).await, "dead broken_off");
     assert_eq!(bed.smtp.mails().iter().filter(|mail| has_link(mail)).count(), most);
 }
+
+/// Each request that sends nothing leaves a budget of its own, for twenty minutes, and a message that says nothing.
+#[tokio::test]
+async fn what_a_flood_of_requests_left_is_swept_in_one_go() {
+    for parts in Parts::ALL {
+        let mut bed = Bed::start(parts).await;
+        let mut sql = Sql::open(&bed.service).await;
+        bed.service.stop().await;
+        let flood = "INSERT INTO message_budget (subject, full_at_ms) \
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000) \
+             SELECT 'reset:' || i, 1 FROM n";
+        assert_eq!(sql.run(flood).await, 25_000);
+        let _replica = bed.replica().await;
+        eventually(SOON, "all are gone", async || {
+            sql.number("SELECT count(*) FROM message_budget").await == 0
+        })
+        .await;
+    }
+}
