@@ -1,6 +1,7 @@
 //! The pages of `dev`: the mailbox, and a small portal in which the stories can be clicked.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
@@ -21,7 +22,7 @@ pub async fn pages(
     config: &Config,
     address: SocketAddr,
     grpc: SocketAddr,
-    tokens: &HashMap<String, Secret<String>>,
+    tokens: &HashMap<String, Secret<String>, impl BuildHasher>,
     stop: CancellationToken,
 ) -> anyhow::Result<JoinHandle<()>> {
     let Some(Mail::Folder { path }) = &config.mail else { anyhow::bail!("mails do not go into a folder") };

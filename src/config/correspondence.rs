@@ -79,7 +79,7 @@ pub(super) fn read_pages(
     read
 }
 
-pub(super) fn read_reset(reset: &mut Reader<'_>) -> Option<ResetPolicy> {
+pub(super) fn read_reset(reset: &mut Reader<'_>) -> ResetPolicy {
     let methods = reset
         .optional(
             "methods",
@@ -107,5 +107,5 @@ pub(super) fn read_reset(reset: &mut Reader<'_>) -> Option<ResetPolicy> {
     }
     let link_lifetime =
         reset.or("link_lifetime", "how long a link works", &LINK_LIFETIME, Duration::from_hours(1));
-    Some(ResetPolicy { methods, link_lifetime })
+    ResetPolicy { methods, link_lifetime }
 }

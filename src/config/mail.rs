@@ -104,7 +104,7 @@ fn read_smtp(smtp: &mut Reader<'_>) -> Option<Smtp> {
     let timeout = smtp.or(
         "timeout",
         "longest time of the sending of one mail",
-        &Span(Duration::from_secs(1)..=Duration::from_secs(60)),
+        &Span(Duration::from_secs(1)..=Duration::from_mins(1)),
         Duration::from_secs(30),
     );
     if user.is_some() != (password.is_some() || smtp.is_given("password") || smtp.is_given("password_file")) {

@@ -107,7 +107,7 @@ fn read_one(reader: &mut Reader<'_>, sends_mail: bool) -> ReadOrganization {
                 contact: mail.contact,
                 pages,
             }),
-            reset: reset.flatten(),
+            reset,
         }),
         _ => None,
     };

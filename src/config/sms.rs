@@ -57,7 +57,7 @@ pub(super) fn read(sms: &mut Reader<'_>) -> Option<Sms> {
     }
     let recipient = quota(sms, "recipient", Quota::new(5, Duration::from_mins(30)));
     let organization = quota(sms, "organization", Quota::new(500, Duration::from_secs(10)));
-    let bounds = Span(Duration::from_secs(1)..=Duration::from_secs(60));
+    let bounds = Span(Duration::from_secs(1)..=Duration::from_mins(1));
     let timeout = sms.or(
         "timeout",
         "longest time of the sending of one text message",

@@ -68,7 +68,7 @@ impl PasswordResetService for PasswordResetHandlers {
         let token = Secret::new(message.reset_token);
         let (organization, portal) = authorize_fields(&context, &message.organization, message.portal)?;
         let mut faults = Faults::default();
-        let token = reset_token(&mut faults, token);
+        let token = reset_token(&mut faults, &token);
         let locale = faults.optional_text("locale", message.locale, MAX_LOCALE_BYTES);
         let client = faults.client(&context, message.client);
         let (Some(token), Some(locale), Some(client)) = (token, locale, client) else {
@@ -94,7 +94,7 @@ impl PasswordResetService for PasswordResetHandlers {
         let new_password = Secret::new(message.new_password);
         let (organization, portal) = authorize_fields(&context, &message.organization, message.portal)?;
         let mut faults = Faults::default();
-        let token = reset_token(&mut faults, token);
+        let token = reset_token(&mut faults, &token);
         let new_password = claimed_password(&mut faults, "new_password", new_password);
         let client = faults.client(&context, message.client);
         let (Some(token), Some(new_password), Some(client)) = (token, new_password, client) else {
@@ -173,7 +173,7 @@ fn email(faults: &mut Faults, field: &'static str, typed: String) -> Option<Emai
 }
 
 /// Blank and over-long tokens are refused before the store is asked (Devise CVE-2019-16109).
-fn reset_token(faults: &mut Faults, token: Secret<String>) -> Option<Secret<String>> {
+fn reset_token(faults: &mut Faults, token: &Secret<String>) -> Option<Secret<String>> {
     const FIELD: &str = "reset_token";
     if token.expose().trim().is_empty() {
         faults.add(FIELD, FaultReason::Missing, "required");

@@ -1,5 +1,8 @@
 //! One try of one message: to whom as of now, with which words, and with a token of its own if it carries a link.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::domain::identifier::{Email, Mobile};
 use crate::domain::login_password::AccountState;
 use crate::domain::message::{DeliveryFault, Template};
@@ -183,7 +186,7 @@ impl Outbox {
         let Some((_, quotas)) = &self.text else { return Vec::new() };
         let organization = message.organization.as_str();
         let digest = self.vault.digest(Purpose::MessageAddress, &[to.as_str().as_bytes()]);
-        let number: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let number = URL_SAFE_NO_PAD.encode(&digest[..16]);
         let at = self.clock.now();
         [(format!("sms:{organization}"), quotas.organization), (format!("sms-to:{number}"), quotas.recipient)]
             .into_iter()
