@@ -72,3 +72,6 @@ CREATE TABLE message_budget (
 CREATE INDEX message_budget_by_time ON message_budget (full_at_ms);
 
 CREATE INDEX guardian_by_email ON guardian (organization, email_canonical) WHERE email_canonical IS NOT NULL;
+
+-- The events that guardians are told of: the literals are those of the query.
+CREATE INDEX audit_event_to_notice ON audit_event (at_ms) WHERE consecutive_failures IN (50, 100);

@@ -11,6 +11,7 @@ use crate::adapters::key_vault::DerivedKeyVault;
 use crate::adapters::store::SqlStore;
 use crate::config::Config;
 use crate::domain::message::Channel;
+use crate::flows::failure_notices::FailureNotices;
 use crate::flows::last_done::LastDone;
 use crate::flows::outbox::{DeliveryCounts, DeliveryResult, Levels, Outbox};
 use crate::flows::reset_requests::ResetRequests;
@@ -23,6 +24,7 @@ use crate::telemetry::watched::{
 /// Not started yet.
 pub(super) struct Workers {
     reset_requests: ResetRequests,
+    failure_notices: FailureNotices,
     outbox: Arc<Outbox>,
 }
 
@@ -44,6 +46,13 @@ impl Workers {
             clock: Arc::clone(&outside.clock),
             entropy: Arc::clone(&outside.entropy),
         };
+        let failure_notices = FailureNotices {
+            organizations: Arc::clone(&flows.organizations),
+            store: Arc::clone(&store) as _,
+            wake: flows.wake.clone(),
+            clock: Arc::clone(&outside.clock),
+            entropy: Arc::clone(&outside.entropy),
+        };
         let outbox = Outbox {
             organizations: Arc::clone(&flows.organizations),
             store,
@@ -57,7 +66,7 @@ impl Workers {
             clock: Arc::clone(&outside.clock),
             entropy: Arc::clone(&outside.entropy),
         };
-        Ok(Self { reset_requests, outbox: Arc::new(outbox) })
+        Ok(Self { reset_requests, failure_notices, outbox: Arc::new(outbox) })
     }
 
     /// Metrics whose values live in the workers.
@@ -94,6 +103,7 @@ impl Workers {
 
     pub(super) fn spawn(self, tasks: &TaskTracker, stop: &CancellationToken) {
         tasks.spawn(self.reset_requests.run(stop.clone()));
+        tasks.spawn(self.failure_notices.run(stop.clone()));
         tasks.spawn(self.outbox.run(stop.clone()));
     }
 }

@@ -1,5 +1,6 @@
 //! Joins the floors: the one place that names concrete adapters. Starts, drains and stops the service.
 
+mod certificates;
 mod commands;
 mod correspondence;
 #[cfg(feature = "dev")]
@@ -132,7 +133,7 @@ impl App {
         let rpcs = RpcMetrics::register(&mut registry, &front::rpc_names());
         let store_metrics = StoreMetrics::register(&mut registry);
 
-        let grpc_settings = parts::grpc_settings(&config.listen, &outside, &connections)?;
+        let (grpc_settings, certificates) = parts::grpc_settings(&config.listen, &outside, &connections)?;
         let ops_settings = parts::ops_settings(&config.listen, &outside, &connections);
         let ops_listener = bind(config.listen.ops, "listen.ops").await?;
         let grpc_listener = bind(config.listen.grpc, "listen.grpc").await?;
@@ -157,6 +158,10 @@ impl App {
         let workers = correspondence::Workers::new(&config, &outside, &worker_store, &vault, &flows)?;
 
         watch(&mut registry, &flows);
+        if let Some(certificates) = certificates {
+            certificates.watch(&mut registry);
+            background.spawn(certificates.run(stop.clone()));
+        }
         workers.watch(&mut registry, &outside);
         let mut cursor = FeedCursor::default();
         flows.upkeep.prime(&mut cursor).await.context("reading keys and revocations from the store")?;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Outside;
+use super::certificates::Certificates;
 use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::argon2::{Argon2Pool, HasherMetrics, PoolSettings};
 use crate::adapters::key_vault::{DerivedKeyVault, MasterKey};
@@ -30,7 +30,6 @@ use crate::flows::signing_keys::SigningKeyFlow;
 use crate::grpc::client_address::TrustedProxies;
 use crate::grpc::connection::ConnectionLimits;
 use crate::grpc::listener::Settings;
-use crate::grpc::tls;
 use crate::ports::key_vault::Purpose;
 use crate::ports::messenger::{MailSender, TextSender};
 use crate::ports::rate_limiter::RateLimiter;
@@ -171,27 +170,15 @@ fn redis_settings(config: &Config) -> anyhow::Result<RedisSettings> {
     }
 }
 
-/// The settings of the gRPC port.
+/// The settings of the gRPC port, with the certificates if it speaks TLS.
 pub(super) fn grpc_settings(
     listen: &Listen,
     outside: &Outside,
     metrics: &ConnectionMetrics,
-) -> anyhow::Result<Settings> {
-    let tls = match &listen.tls {
-        None => None,
-        Some(files) => {
-            let read = |path: &std::path::Path| {
-                std::fs::read(path).with_context(|| format!("listen.tls: reading {}", path.display()))
-            };
-            let authorities = files.client_ca_file.as_deref().map(read).transpose()?;
-            let chain = read(&files.cert_file)?;
-            let key = Secret::new(read(&files.key_file)?);
-            let config =
-                tls::server_config(&chain, key.expose(), authorities.as_deref()).context("listen.tls")?;
-            Some(watch::Sender::new(Arc::new(config)).subscribe())
-        }
-    };
-    Ok(Settings { tls, ..ops_settings(listen, outside, metrics) })
+) -> anyhow::Result<(Settings, Option<Certificates>)> {
+    let certificates = listen.tls.as_ref().map(Certificates::load).transpose()?;
+    let tls = certificates.as_ref().map(Certificates::settings);
+    Ok((Settings { tls, ..ops_settings(listen, outside, metrics) }, certificates))
 }
 
 /// The settings of the ops port: the same limits, never TLS.

@@ -11,6 +11,9 @@ use super::time::Timestamp;
 /// Consecutive failures after which a password is closed to a lane (NIST SP 800-63B-4 §3.2.2).
 pub const FAILURES_UNTIL_CLOSED: i64 = 100;
 
+/// Consecutive failures of which the guardian is told, long before the password is closed.
+pub const FAILURES_UNTIL_NOTICE: i64 = 50;
+
 /// What an account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountState {

@@ -64,17 +64,23 @@ pub enum Template {
     SeveralAccounts,
     /// The password was changed or reset.
     PasswordChanged,
+    /// Somebody types wrong passwords, one after the other.
+    FailedLogins,
+    /// The password was closed after too many of them.
+    PasswordClosed,
 }
 
 impl Template {
     /// All templates.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::ResetLink,
         Self::NoPassword,
         Self::ContactSchool,
         Self::WrongPortal,
         Self::SeveralAccounts,
         Self::PasswordChanged,
+        Self::FailedLogins,
+        Self::PasswordClosed,
     ];
 
     /// The name in the store and in the files of texts.
@@ -86,6 +92,8 @@ impl Template {
             Self::WrongPortal => "wrong_portal",
             Self::SeveralAccounts => "several_accounts",
             Self::PasswordChanged => "password_changed",
+            Self::FailedLogins => "failed_logins",
+            Self::PasswordClosed => "password_closed",
         }
     }
 

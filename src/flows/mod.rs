@@ -4,6 +4,7 @@ pub mod attempt;
 pub mod change_password;
 pub mod devices;
 pub mod directory_import;
+pub mod failure_notices;
 pub mod gate;
 pub mod last_done;
 pub mod login_methods;

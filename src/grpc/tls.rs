@@ -65,6 +65,18 @@ pub fn server_config(
     Ok(config)
 }
 
+/// When the first certificate of a PEM chain ends, in seconds since 1970-01-01T00:00:00Z.
+///
+/// # Errors
+/// [`Error::Pem`] if there is none.
+pub fn end_of_certificate(chain: &[u8]) -> Result<i64, Error> {
+    let pem = |source| Error::Pem { what: "certificate chain", source };
+    let first = CertificateDer::from_pem_slice(chain).map_err(pem)?;
+    let parsed = X509Certificate::from_der(&first);
+    let (_, certificate) = parsed.map_err(|_| pem(rustls_pki_types::pem::Error::NoItemsFound))?;
+    Ok(certificate.validity().not_after.timestamp())
+}
+
 /// The names in the subject alternative name of a verified certificate. The common name counts for nothing.
 pub(super) fn subject_names(certificate: &CertificateDer<'_>) -> Vec<SubjectName> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };

@@ -29,6 +29,11 @@ pub const OUTBOX_LOOK_AGE: &str = "guardian_auth_outbox_look_age_seconds";
 /// Seconds since this replica looked at requests for reset links.
 pub const RESET_LOOK_AGE: &str = "guardian_auth_reset_requests_look_age_seconds";
 
+/// When our certificate ends, seconds since 1970.
+pub const CERTIFICATE_END: &str = "guardian_auth_certificate_end_time_seconds";
+/// Changed certificate files that were read again, by result.
+pub const CERTIFICATE_RELOADS: &str = "guardian_auth_certificate_reloads";
+
 /// The labels of one sample.
 pub type Labels = Vec<(&'static str, &'static str)>;
 

@@ -206,6 +206,7 @@ fn the_configuration_of_the_readme_is_whole() {
         ("tls.key", "a key"),
         ("postgres-url", "postgres://guardian@localhost/guardian?sslmode=verify-full\n"),
         ("redis-url", "rediss://guardian@localhost:6379/0\n"),
+        ("smtp-password", "a password\n"),
         ("master-key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"),
     ] {
         let path = directory.path().join(name);

@@ -19,6 +19,7 @@
 
 mod bad_input;
 mod callers;
+mod certificates;
 mod change_password;
 mod client_address;
 mod configuration;

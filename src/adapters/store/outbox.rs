@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
 
-use crate::domain::id::{GuardianId, MessageId};
+use crate::domain::id::{AuditEventId, GuardianId, MessageId};
 use crate::domain::message::{Channel, MOST_ATTEMPTS, MessageState, NewMessage, Template};
 use crate::domain::organization::{OrganizationId, Portal};
 use crate::domain::reference_code::ReferenceCode;
@@ -11,6 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::ports::error::PortError;
 use crate::ports::store::{
     LeasedMessage, MessageBudget, OutboxLevel, OutboxStore, Recipient, Settlement, TryCounts, TryOutcome,
+    UntoldFailures,
 };
 
 use super::bind::{bind, push};
@@ -94,6 +95,15 @@ const SWEEP: Statement = Statement::new(
     "sweep_messages",
     "DELETE FROM message WHERE id IN \
      (SELECT id FROM message WHERE settled_ms < $1 ORDER BY settled_ms LIMIT $2)",
+);
+
+/// The numbers and the prefix are those of the domain, and as literals, so that the index of these events serves.
+const UNTOLD_FAILURES: Statement = Statement::new(
+    "find_untold_failures",
+    "SELECT e.id, e.organization, e.portal, e.guardian_id, e.consecutive_failures, e.at_ms FROM audit_event e \
+     LEFT JOIN message m ON m.idempotency_key = 'failures:' || e.id \
+     WHERE e.consecutive_failures IN (50, 100) AND e.at_ms > $1 AND e.guardian_id IS NOT NULL AND m.id IS NULL \
+     ORDER BY e.at_ms LIMIT $2",
 );
 
 /// Puts messages in. One that nobody can get stays as a row that says so.
@@ -249,6 +259,28 @@ impl OutboxStore for SqlStore {
         Ok(Some(state))
     }
 
+    async fn untold_failures(&self, since: Timestamp, limit: u32) -> Result<Vec<UntoldFailures>, PortError> {
+        let rows = self.read().await?.rows(&UNTOLD_FAILURES, bind![since, i64::from(limit)]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(UntoldFailures {
+                    event: row.parsed("id", AuditEventId::parse)?,
+                    organization: row.parsed("organization", OrganizationId::parse)?,
+                    portal: row.portal()?,
+                    guardian: row.parsed("guardian_id", GuardianId::parse)?,
+                    consecutive: row.column("consecutive_failures")?,
+                    at: row.time("at_ms")?,
+                })
+            })
+            .collect()
+    }
+
+    async fn queue_messages(&self, messages: &[NewMessage]) -> Result<(), PortError> {
+        let mut unit = self.write().await?;
+        queue(&mut unit, messages).await?;
+        unit.commit().await
+    }
+
     async fn outbox_levels(&self) -> Result<Vec<OutboxLevel>, PortError> {
         let mut unit = self.read().await?;
         let mut levels = Vec::with_capacity(Channel::ALL.len());
@@ -265,5 +297,19 @@ impl OutboxStore for SqlStore {
         let swept = unit.execute(&SWEEP, bind![settled_before, SWEEP_ROWS]).await?;
         unit.commit().await?;
         Ok(swept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UNTOLD_FAILURES;
+    use crate::domain::login_password::{FAILURES_UNTIL_CLOSED, FAILURES_UNTIL_NOTICE};
+    use crate::ports::store::FAILURES_KEY_PREFIX;
+
+    #[test]
+    fn the_literals_of_the_query_are_those_of_the_domain() {
+        let numbers = format!("IN ({FAILURES_UNTIL_NOTICE}, {FAILURES_UNTIL_CLOSED})");
+        assert!(UNTOLD_FAILURES.text.contains(&numbers));
+        assert!(UNTOLD_FAILURES.text.contains(&format!("'{FAILURES_KEY_PREFIX}' || e.id")));
     }
 }

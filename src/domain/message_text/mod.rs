@@ -242,7 +242,9 @@ mod tests {
             Template::WrongPortal => {
                 &["organization", "portal", "other_portal", "other_home", "reference", "contact"]
             }
-            Template::PasswordChanged => &["organization", "portal", "home", "contact", "at"],
+            Template::PasswordChanged | Template::FailedLogins | Template::PasswordClosed => {
+                &["organization", "portal", "home", "contact", "at"]
+            }
         }
     }
 

@@ -85,7 +85,9 @@ impl Outbox {
             | Template::ContactSchool
             | Template::WrongPortal
             | Template::SeveralAccounts
-            | Template::PasswordChanged => None,
+            | Template::PasswordChanged
+            | Template::FailedLogins
+            | Template::PasswordClosed => None,
         };
         let locale = message.locale.unwrap_or(recipient.locale);
         let url = link.as_ref().map(|link| link.url.expose().as_str());

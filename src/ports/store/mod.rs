@@ -22,7 +22,10 @@ pub use directory_import::{
 pub use login_password::{
     ChangeTicket, Failure, FailureCount, HashParametersInUse, LoginPasswordStore, NewSession, OpenOutcome,
 };
-pub use outbox::{LeasedMessage, OutboxLevel, OutboxStore, Recipient, Settlement, TryCounts, TryOutcome};
+pub use outbox::{
+    FAILURES_KEY_PREFIX, LeasedMessage, OutboxLevel, OutboxStore, Recipient, Settlement, TryCounts,
+    TryOutcome, UntoldFailures, failures_key,
+};
 pub use password_reset::{
     CandidateKey, ConfirmedReset, LeasedResetRequest, MessageBudget, NewResetToken, PasswordResetStore,
     ResetOutcome, ResetRequest, ResetRows, ResetTokenHolder, SettleOutcome, SettledReset,

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 
 use crate::domain::audit::Event;
-use crate::domain::id::{GuardianId, MessageId};
+use crate::domain::id::{AuditEventId, GuardianId, MessageId};
 use crate::domain::identifier::Mobile;
 use crate::domain::login_password::AccountState;
-use crate::domain::message::{Channel, DeliveryFault, MessageState, Template};
+use crate::domain::message::{Channel, DeliveryFault, MessageState, NewMessage, Template};
 use crate::domain::organization::{OrganizationId, Portal};
 use crate::domain::passphrase::Locale;
 use crate::domain::password_reset::EmailOnFile;
@@ -109,6 +109,23 @@ pub struct Settlement {
     pub event: Event,
 }
 
+/// An event of the audit log that the guardian has not been told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UntoldFailures {
+    /// The event.
+    pub event: AuditEventId,
+    /// In which organization.
+    pub organization: OrganizationId,
+    /// At which portal.
+    pub portal: Portal,
+    /// Whose password it was about.
+    pub guardian: GuardianId,
+    /// Failures in a row.
+    pub consecutive: i64,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// How much waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxLevel {
@@ -118,6 +135,14 @@ pub struct OutboxLevel {
     pub queued: u64,
     /// When the oldest of them was put in.
     pub oldest: Option<Timestamp>,
+}
+
+/// The idempotency key of the message that tells of an event: the prefix, then the event's id.
+pub const FAILURES_KEY_PREFIX: &str = "failures:";
+
+/// The idempotency key of the message that tells of an event.
+pub fn failures_key(event: &AuditEventId) -> String {
+    format!("{FAILURES_KEY_PREFIX}{event}")
 }
 
 /// Questions of the outbox flow.
@@ -153,6 +178,21 @@ pub trait OutboxStore: Send + Sync {
     /// # Errors
     /// [`PortError`].
     async fn settle_message(&self, settlement: &Settlement) -> Result<Option<MessageState>, PortError>;
+
+    /// Failures of which a guardian is to be told
+    /// ([`FAILURES_UNTIL_NOTICE`](crate::domain::login_password::FAILURES_UNTIL_NOTICE),
+    /// [`FAILURES_UNTIL_CLOSED`](crate::domain::login_password::FAILURES_UNTIL_CLOSED)) since a time, and that no message
+    /// tells of: those whose idempotency key is [`failures_key`] of the event.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn untold_failures(&self, since: Timestamp, limit: u32) -> Result<Vec<UntoldFailures>, PortError>;
+
+    /// Puts messages in that belong to no other fact. Those whose idempotency key is taken are left out.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    async fn queue_messages(&self, messages: &[NewMessage]) -> Result<(), PortError>;
 
     /// How much waits in each channel.
     ///

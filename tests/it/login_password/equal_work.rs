@@ -19,7 +19,7 @@ const STATEMENTS: &str = "guardian_auth_sql_statements_total";
 const SOON: Duration = Duration::from_secs(30);
 
 /// Statements that run by the clock, beside the calls.
-const UPKEEP: [&str; 17] = [
+const UPKEEP: [&str; 18] = [
     "next_hash_parameters",
     "read_revocations",
     "find_newest_signing_key",
@@ -36,6 +36,7 @@ const UPKEEP: [&str; 17] = [
     "lease_reset_requests",
     "lease_messages",
     "find_recipient",
+    "find_untold_failures",
     "settle_message",
 ];
 

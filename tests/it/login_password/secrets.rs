@@ -1,5 +1,7 @@
 //! Nothing that is secret or personal leaves by the log, the metrics, the counters or the database.
 
+mod resets;
+
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -27,6 +29,10 @@ const EMAIL: &str = "canary.mail@example.se";
 const NATIONAL_ID: &str = "198112189876";
 const ALL_PARTS_OF_NUMBER: &str = "8112189876";
 const BENT_TOKEN: &str = "gat_canary-of-a-caller";
+const NEWEST: &str = "canary-lösen-trean-i-skogen";
+const EMAIL_OF_NOBODY: &str = "canary.nobody@example.se";
+const UNKNOWN_BSN: &str = "999990019";
+const BENT_RESET_TOKEN: &str = "grt_canary0123456789012345678901234567890123456";
 const NAME: &str = "KNR.0815.Y";
 const NAME_OF_CHANGE: &str = "KNR.0816.Z";
 
@@ -60,7 +66,7 @@ async fn start(parts: Parts) -> Service {
     rows[0]["email"] = json!(EMAIL);
     rows[0]["national_id"] = json!(NATIONAL_ID);
     rows[1]["password"]["must_change"] = json!(true);
-    service_with(parts, |_| {}, &rows).await
+    service_with(parts, resets::offer_everything, &rows).await
 }
 
 fn keep(secrets: &mut Vec<String>, tokens: &proto::SessionTokens) {
@@ -111,6 +117,7 @@ async fn call_everything(service: &Service, secrets: &mut Vec<String>) {
         let request = proto::ChangePasswordRequest { proof, new_password: NEW.to_owned(), client: None };
         drop(calls.password.clone().change_password(request).await);
     }
+    resets::reset(service, &calls, secrets).await;
 }
 
 async fn sessions(calls: &Calls, tokens: &proto::SessionTokens, secrets: &mut Vec<String>) {
@@ -219,6 +226,10 @@ fn leaks(haul: &Haul) -> Vec<String> {
         NATIONAL_ID,
         ALL_PARTS_OF_NUMBER,
         BENT_TOKEN,
+        NEWEST,
+        EMAIL_OF_NOBODY,
+        UNKNOWN_BSN,
+        BENT_RESET_TOKEN,
         NAME,
         NAME_OF_CHANGE,
     ];

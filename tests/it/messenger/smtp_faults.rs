@@ -164,3 +164,15 @@ async fn a_server_that_is_down_is_unreachable_until_it_is_up() {
     server.start_again().await;
     sender.send(&mail(1)).await.expect("it is taken");
 }
+
+/// `.invalid` is never a name (RFC 2606); a machine whose resolver gives no answer at all runs out of time.
+#[tokio::test]
+async fn a_host_without_an_address_is_named_as_what_it_is() {
+    let mut settings =
+        guardian_auth::adapters::messenger::SmtpSettings::new("smtp.invalid", 587, Security::StartTls);
+    settings.timeout = TIMEOUT;
+    let error = SmtpSender::new(settings).expect("usable settings").probe().await.expect_err("no such host");
+    assert_eq!(error.fault, Unreachable);
+    let said = ["name look-up: the host has no address", "name look-up: no answer in time"];
+    assert!(said.contains(&error.detail.as_str()), "{}", error.detail);
+}

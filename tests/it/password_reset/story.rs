@@ -1,5 +1,6 @@
 //! The story from the forgotten password to the login with a new one, and what each guardian gets instead.
 
+use guardian_auth::domain::login_password::{FAILURES_UNTIL_CLOSED, FAILURES_UNTIL_NOTICE};
 use guardian_auth::proto;
 use guardian_auth::proto::request_password_reset_request::Identification;
 
@@ -122,5 +123,36 @@ async fn a_refused_password_does_not_use_the_link_up() {
         }
         bed.service.clock.advance(59 * MINUTE);
         confirm(&bed.portal, &token, NEW).await.unwrap();
+    }
+}
+
+/// NIST SP 800-63B-4 §3.2.2: the guardian is told long before, and again when the password is closed.
+#[tokio::test]
+async fn b02_the_guardian_is_told_after_fifty_failures_and_when_the_password_is_closed() {
+    for parts in Parts::ALL {
+        let bed = Bed::start_with(parts, crate::change_password::roomy).await;
+        let failures = async |times: i64| {
+            for _ in 0..times {
+                bed.portal.log_in(Attempt::new("bo", "wrong")).await.unwrap_err();
+                bed.portal.log_in(Attempt::new("nobody", "wrong")).await.unwrap_err();
+            }
+        };
+        failures(FAILURES_UNTIL_NOTICE - 1).await;
+        assert_eq!(number(&bed.service, "SELECT count(*) FROM message").await, 0);
+        failures(1).await;
+        let mails = bed.smtp.wait_for(1).await;
+        assert_eq!(mails[0].recipients, ["bo@exempel.se"]);
+        assert!(mails[0].plain.contains("50") && !has_link(&mails[0]), "{}", mails[0].plain);
+        failures(FAILURES_UNTIL_CLOSED - FAILURES_UNTIL_NOTICE + 3).await;
+        let mails = bed.smtp.wait_for(2).await;
+        assert!(mails[1].plain.contains("100"), "{}", mails[1].plain);
+        // A second look at the same events tells nobody again.
+        let replica = bed.replica().await;
+        let looks = "guardian_auth_sql_statements_total";
+        eventually(SOON, "the other replica looked twice", async || {
+            replica.metric(looks, "find_untold_failures").await > 1.5
+        })
+        .await;
+        assert_eq!(number(&bed.service, "SELECT count(*) FROM message").await, 2, "{parts:?}");
     }
 }

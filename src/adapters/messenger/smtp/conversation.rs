@@ -110,9 +110,10 @@ async fn within<T>(
 /// Tries the addresses of the host in their order; each may take an equal part of the time that is left, so that one
 /// that does not answer leaves some to the next.
 async fn connect(server: &Server, deadline: Instant) -> Result<TcpStream, Fault> {
+    let host = (server.host.as_str(), server.port);
+    let look_up = async { tokio::net::lookup_host(host).await.map_err(Trouble::Lost) };
+    let addresses: Vec<_> = within(Stage::LookUp, deadline, look_up).await?.collect();
     within(Stage::Connect, deadline, async {
-        let host = (server.host.as_str(), server.port);
-        let addresses: Vec<_> = tokio::net::lookup_host(host).await.map_err(Trouble::Lost)?.collect();
         let mut last = Trouble::Lost(io::ErrorKind::NotFound.into());
         for (position, address) in addresses.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());

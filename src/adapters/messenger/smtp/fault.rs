@@ -12,7 +12,9 @@ use crate::ports::messenger::SendError;
 pub(super) enum Stage {
     /// Waiting for one of our connections.
     Place,
-    /// Name look-up and TCP.
+    /// The look-up of the host's name.
+    LookUp,
+    /// TCP.
     Connect,
     /// The TLS handshake.
     Tls,
@@ -43,6 +45,7 @@ impl Stage {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Place => "waiting for a connection",
+            Self::LookUp => "name look-up",
             Self::Connect => "connect",
             Self::Tls => "TLS",
             Self::Greeting => "greeting",
@@ -131,6 +134,7 @@ impl Fault {
                 Some(_) | None => DeliveryFault::BrokenOff,
             },
             Stage::Place
+            | Stage::LookUp
             | Stage::Connect
             | Stage::Tls
             | Stage::Greeting
@@ -151,6 +155,8 @@ impl fmt::Display for Fault {
             Trouble::Reply(code) => write!(f, "{code}"),
             // Whether it is the name, the time or the authority of a certificate is what an operator needs to know.
             Trouble::Lost(error) if self.stage == Stage::Tls => write!(f, "{error}"),
+            // The resolver's errors have no kind of their own.
+            Trouble::Lost(_) if self.stage == Stage::LookUp => f.write_str("the host has no address"),
             Trouble::Lost(error) => write!(f, "{:?}", error.kind()),
             Trouble::TimedOut => f.write_str("no answer in time"),
             Trouble::Garbled => f.write_str("no answer of SMTP"),
