@@ -84,7 +84,7 @@ fn read_one(reader: &mut Reader<'_>, sends_mail: bool) -> ReadOrganization {
     let pages = reader.section("pages", |pages| {
         correspondence::read_pages(pages, portals.as_deref().unwrap_or_default(), writes)
     });
-    let reset = reader.optional_section("reset", |reset| Some(correspondence::read_reset(reset)));
+    let reset = reader.optional_section("reset", correspondence::read_reset);
     if reader.is_given("reset") && !writes {
         reader.fault("mail", "is required: reset links go by mail", "write [organizations.mail]");
     }
@@ -107,7 +107,7 @@ fn read_one(reader: &mut Reader<'_>, sends_mail: bool) -> ReadOrganization {
                 contact: mail.contact,
                 pages,
             }),
-            reset: reset.flatten(),
+            reset,
         }),
         _ => None,
     };

@@ -125,6 +125,8 @@ pub enum Cause {
     ResetTokenExpired,
     /// The account, its password or its e-mail address changed since the reset link was made.
     ResetTokenOutdated,
+    /// The request for a reset link waited for too long to be answered by a mail.
+    RequestTooOld,
 }
 
 /// Why a session ended.
@@ -201,7 +203,7 @@ impl Fact {
 
 impl Cause {
     /// All causes, for documentation tests.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::UnknownLoginName,
         Self::WrongPassword,
         Self::NoPassword,
@@ -226,6 +228,7 @@ impl Cause {
         Self::ResetTokenEnded,
         Self::ResetTokenExpired,
         Self::ResetTokenOutdated,
+        Self::RequestTooOld,
     ];
 
     /// The name in the audit log.
@@ -255,6 +258,7 @@ impl Cause {
             Self::ResetTokenEnded => "reset_token_ended",
             Self::ResetTokenExpired => "reset_token_expired",
             Self::ResetTokenOutdated => "reset_token_outdated",
+            Self::RequestTooOld => "request_too_old",
         }
     }
 }

@@ -8,8 +8,9 @@ use super::passphrase::Locale;
 use super::reference_code::ReferenceCode;
 use super::time::Timestamp;
 
-/// Tries that count, after which a message is dead. A try counts if the channel took another message since the last
-/// one: an outage of the mail server uses up nobody's tries.
+/// Tries that count, after which a message is dead. A try that was refused counts if the channel took another message
+/// since the last one: an outage of the mail server uses up nobody's tries. One whose answer was lost counts always: the
+/// message may have arrived.
 pub const MOST_ATTEMPTS: i64 = 10;
 
 /// A message that is older is dead: a reset that was asked for yesterday surprises more than it helps.
@@ -186,11 +187,13 @@ pub enum DeliveryFault {
     Capped,
     /// The organization has no way to send it: its configuration changed.
     NotConfigured,
+    /// It waited for longer than a message may, and was not tried any more.
+    TooOld,
 }
 
 impl DeliveryFault {
     /// All faults, for documentation tests.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoAddress,
         Self::AccountChanged,
         Self::RecipientRefused,
@@ -201,6 +204,7 @@ impl DeliveryFault {
         Self::CountryNotAllowed,
         Self::Capped,
         Self::NotConfigured,
+        Self::TooOld,
     ];
 
     /// The name in the store, in the audit log and in metrics.
@@ -216,15 +220,16 @@ impl DeliveryFault {
             Self::CountryNotAllowed => "country_not_allowed",
             Self::Capped => "capped",
             Self::NotConfigured => "not_configured",
+            Self::TooOld => "too_old",
         }
     }
 }
 
-/// The pause before the next try of a message: doubled with each one, less up to a quarter by chance, so that messages
-/// that failed together do not come back together. `random` is 0 to 255.
-pub fn pause(attempts: i64, random: u8) -> Duration {
-    let doublings = u32::try_from(attempts.clamp(0, 16)).unwrap_or(16);
-    let full = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
+/// The pause before the next try of a message that was put in so long ago: as long as it waited so far, which doubles the
+/// pauses whether tries count or not; less up to a quarter by chance, so that messages that failed together do not come
+/// back together. `random` is 0 to 255.
+pub fn pause(waited: Duration, random: u8) -> Duration {
+    let full = waited.saturating_add(FIRST_PAUSE).min(LONGEST_PAUSE);
     full.saturating_sub(full / 4 * u32::from(random) / 256)
 }
 
@@ -234,12 +239,17 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_four_minutes_and_chance_only_shortens_them() {
-        let full: Vec<u64> = (0..6).map(|attempts| pause(attempts, 0).as_secs()).collect();
+        let mut waited = Duration::ZERO;
+        let full = [(); 6].map(|()| {
+            let next = pause(waited, 0);
+            waited += next;
+            next.as_secs()
+        });
         assert_eq!(full, [30, 60, 120, 240, 240, 240]);
-        for attempts in 0..20 {
+        for waited in [Duration::ZERO, Duration::from_secs(1), Duration::from_hours(30), Duration::MAX] {
             for random in [0, 1, 128, 255] {
-                let pause = pause(attempts, random);
-                assert!(pause <= LONGEST_PAUSE && pause >= FIRST_PAUSE * 3 / 4, "{attempts} {random}");
+                let pause = pause(waited, random);
+                assert!(pause <= LONGEST_PAUSE && pause >= FIRST_PAUSE * 3 / 4, "{waited:?} {random}");
             }
         }
     }

@@ -262,6 +262,8 @@ fn account(candidate: &Candidate, portal: Portal, now: Timestamp) -> Decision {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_262_400_000);
@@ -315,6 +317,32 @@ mod tests {
             "debtor_number_and_bsn\n1\n2",
         ] {
             assert_eq!(Identification::decode(broken), None, "{broken:?}");
+        }
+    }
+
+    proptest! {
+        /// One that does not would be leased for ever.
+        #[test]
+        fn whatever_is_taken_in_is_read_back(
+            typed in "[0-9a-zA-Z/. \u{2013}-]{0,14}|\\PC{0,32}",
+            address in " {0,2}(mailto:)?<?[!-~]{0,8}@([a-zA-ZåäößıſK。.-]{1,8}\\.){0,3}[a-zA-Zåäö]{0,6}>?;?|\\PC{0,40}",
+            digits in "[0-9]{7,9}",
+        ) {
+            for zeros in [LeadingZeros::Keep, LeadingZeros::Strip] {
+                let Ok(name) = LoginName::parse(&typed, zeros) else { continue };
+                if let Ok(address) = Email::parse(&address) {
+                    let taken = Identification::DebtorNumberAndEmail(name.clone(), address);
+                    prop_assert_eq!(Identification::decode(&taken.encode()), Some(taken));
+                }
+                if let Ok(number) = Bsn::parse(&digits) {
+                    let taken = Identification::DebtorNumberAndBsn(name, number);
+                    prop_assert_eq!(Identification::decode(&taken.encode()), Some(taken));
+                }
+            }
+            if let Ok(address) = Email::parse(&address) {
+                let taken = Identification::Email(address);
+                prop_assert_eq!(Identification::decode(&taken.encode()), Some(taken));
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use crate::ports::entropy::{Entropy, random_bytes};
 use crate::ports::error::PortError;
 use crate::ports::key_vault::KeyVault;
 use crate::ports::messenger::{MailSender, TextSender};
-use crate::ports::store::{LeasedMessage, Settlement, Store, TryOutcome};
+use crate::ports::store::{LeasedMessage, Settlement, Store, TryCounts, TryOutcome};
 
 use super::last_done::LastDone;
 use super::organizations::Organizations;
@@ -218,7 +218,10 @@ impl Outbox {
         if stop.is_cancelled() || now.plus(LEASE_NEEDED) > message.lease {
             return Ok(());
         }
-        let tried = if away.load(Ordering::Relaxed) {
+        let tried = if now.since(message.created) >= MOST_AGE {
+            // Nobody looked at it for so long: there was no worker, or none that could.
+            letter::Tried::failed(DeliveryFault::TooOld)
+        } else if away.load(Ordering::Relaxed) {
             letter::Tried::failed(DeliveryFault::Unreachable)
         } else {
             self.send(message).await?
@@ -254,25 +257,30 @@ impl Outbox {
         not_before: Option<Timestamp>,
         now: Timestamp,
     ) -> TryOutcome {
-        let (due, may_count) = match fault {
+        let pause = || {
+            let [random] = random_bytes(self.entropy.as_ref());
+            now.plus(pause(now.since(message.created), random))
+        };
+        let (due, counts) = match fault {
             DeliveryFault::NoAddress
             | DeliveryFault::AccountChanged
             | DeliveryFault::RecipientRefused
             | DeliveryFault::MessageRefused
             | DeliveryFault::CountryNotAllowed
             | DeliveryFault::NotConfigured => return TryOutcome::Failed(fault),
-            DeliveryFault::Deferred | DeliveryFault::BrokenOff => {
-                let [random] = random_bytes(self.entropy.as_ref());
-                (now.plus(pause(message.attempts, random)), true)
-            }
+            DeliveryFault::TooOld => return TryOutcome::TooOld(fault),
+            DeliveryFault::Deferred => (pause(), TryCounts::IfAnotherGotThrough),
+            // Rather two mails than none, and rather none than thousands: a server whose answers come too late takes
+            // every one of them.
+            DeliveryFault::BrokenOff => (pause(), TryCounts::Always),
             // It is nobody's turn: the channel rests, and then all go on at once.
-            DeliveryFault::Unreachable => (now, false),
-            DeliveryFault::Capped => (not_before.unwrap_or(now), false),
+            DeliveryFault::Unreachable => (now, TryCounts::Never),
+            DeliveryFault::Capped => (not_before.unwrap_or(now), TryCounts::Never),
         };
         if now.since(message.created) >= MOST_AGE {
             return TryOutcome::TooOld(fault);
         }
-        TryOutcome::Again { fault, due, may_count }
+        TryOutcome::Again { fault, due, counts }
     }
 
     fn event(&self, message: &LeasedMessage, fault: DeliveryFault, at: Timestamp) -> Event {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::audit::{Cause, Event, Fact};
 use crate::domain::id::{AuditEventId, MessageId};
 use crate::domain::identifier::{Bsn, NationalId};
-use crate::domain::message::{Channel, NewMessage};
+use crate::domain::message::{Channel, MOST_AGE, NewMessage};
 use crate::domain::organization::{Organization, OrganizationId};
 use crate::domain::password_reset::{self, Decision, Identification, MAIL_REFILL, MAILS_AT_ONCE};
 use crate::domain::time::Timestamp;
@@ -87,7 +87,21 @@ impl ResetRequests {
                 if stop.is_cancelled() {
                     return Ok(());
                 }
-                self.settle(leased).await?;
+                let request = leased.request.id.clone();
+                match self.settle(leased).await {
+                    Ok(()) => {}
+                    // For all that were taken.
+                    Err(error @ PortError::Unavailable { .. }) => return Err(error),
+                    // It is tried again when its lease ends. Those that were taken with it must not wait for it: they
+                    // would be taken with it again, and again behind it.
+                    Err(error @ (PortError::Conflict(_) | PortError::Corrupt(_))) => {
+                        tracing::error!(
+                            request = request.as_str(),
+                            error = %error,
+                            "a request for a reset link was not settled"
+                        );
+                    }
+                }
             }
             if taken < BATCH as usize {
                 return Ok(());
@@ -98,17 +112,21 @@ impl ResetRequests {
     async fn settle(&self, leased: LeasedResetRequest) -> Result<(), PortError> {
         let LeasedResetRequest { request, lease } = leased;
         let now = self.clock.now();
-        let Some(typed) = self.open(&request) else {
+        let nobody = |cause| Decision { guardian: None, mail: None, cause: Some(cause) };
+        let decision = if now.since(request.at) >= MOST_AGE {
+            nobody(Cause::RequestTooOld)
+        } else if let Some(typed) = self.open(&request) {
+            match self.organizations.with_portal(&request.organization, request.portal) {
+                Some(organization) => self.decide(&organization, &request, &typed, now).await?,
+                None => nobody(Cause::ChangedMeanwhile),
+            }
+        } else {
             // Nothing personal: the id leads to the row. It is tried again when the lease ends.
             tracing::error!(
                 request = request.id.as_str(),
                 "a request for a reset link does not open: is its master key configured?"
             );
             return Ok(());
-        };
-        let decision = match self.organizations.with_portal(&request.organization, request.portal) {
-            Some(organization) => self.decide(&organization, &request, &typed, now).await?,
-            None => Decision { guardian: None, mail: None, cause: Some(Cause::ChangedMeanwhile) },
         };
         let settled = self.settled(request, lease, decision, now);
         match self.store.settle_reset(&settled).await? {

@@ -43,6 +43,10 @@ const KEYS_INTERVAL: Duration = Duration::from_secs(10);
 const PARAMETERS_INTERVAL: Duration = Duration::from_secs(5);
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 
+/// Sweeps of one kind in a row: one takes 10,000 rows, and a flood of requests for links leaves more than that in ten
+/// minutes where a few organizations are flooded at once.
+const MOST_SWEEPS: u32 = 10;
+
 /// What upkeep needs.
 pub struct Upkeep {
     /// The store.
@@ -165,8 +169,16 @@ impl Upkeep {
     async fn sweep(&self) -> Result<(), PortError> {
         let now = self.clock.now();
         self.store.sweep_sessions(now.minus(FEED_RETENTION), now.minus(SESSION_RETENTION)).await?;
-        self.store.sweep_resets(now.minus(RESET_RETENTION), now).await?;
-        self.store.sweep_messages(now.minus(MESSAGE_RETENTION)).await?;
+        for _ in 0..MOST_SWEEPS {
+            if self.store.sweep_resets(now.minus(RESET_RETENTION), now).await? == 0 {
+                break;
+            }
+        }
+        for _ in 0..MOST_SWEEPS {
+            if self.store.sweep_messages(now.minus(MESSAGE_RETENTION)).await? == 0 {
+                break;
+            }
+        }
         Ok(())
     }
 }

@@ -8,6 +8,8 @@ mod notices;
 mod outage;
 mod recipients;
 mod replicas;
+mod review_outbox;
+mod review_requests;
 mod story;
 mod tries;
 

@@ -10,13 +10,14 @@ use crate::domain::reference_code::ReferenceCode;
 use crate::domain::time::Timestamp;
 use crate::ports::error::PortError;
 use crate::ports::store::{
-    LeasedMessage, MessageBudget, OutboxLevel, OutboxStore, Recipient, Settlement, TryOutcome, UntoldFailures,
+    LeasedMessage, MessageBudget, OutboxLevel, OutboxStore, Recipient, Settlement, TryCounts, TryOutcome,
+    UntoldFailures,
 };
 
 use super::bind::{bind, push};
 use super::bulk::Insert;
 use super::dialect::PerDialect;
-use super::row::{Columns, account_state, corrupt, locale, mobile};
+use super::row::{Columns, account_state, corrupt, locale, mobile, readable};
 use super::session::SWEEP_ROWS;
 use super::statement::Statement;
 use super::unit::Unit;
@@ -73,12 +74,12 @@ const SETTLE: Statement = Statement::new(
 /// for each column.
 const RETRY: Statement = Statement::new(
     "retry_message",
-    "WITH tried AS MATERIALIZED (SELECT id AS tried_id, attempts + CASE WHEN $6 = 1 AND EXISTS \
-             (SELECT 1 FROM message s WHERE s.channel = m.channel AND s.state = 'sent' AND s.settled_ms >= m.tried_ms) \
+    "WITH tried AS MATERIALIZED (SELECT id AS tried_id, attempts + CASE WHEN $6 = 2 OR ($6 = 1 AND EXISTS \
+             (SELECT 1 FROM message s WHERE s.channel = m.channel AND s.state = 'sent' AND s.settled_ms >= m.tried_ms)) \
              THEN 1 ELSE 0 END AS counted \
          FROM message m WHERE id = $1) \
      UPDATE message SET attempts = tried.counted, error = $4, due_ms = $3, \
-         tried_ms = CASE WHEN $6 = 1 THEN $5 ELSE tried_ms END, \
+         tried_ms = CASE WHEN $6 > 0 THEN $5 ELSE tried_ms END, \
          state = CASE WHEN tried.counted >= $7 THEN 'dead' ELSE 'queued' END, \
          settled_ms = CASE WHEN tried.counted >= $7 THEN $5 ELSE NULL END \
      FROM tried WHERE id = tried.tried_id AND id = $1 AND due_ms = $2 AND COALESCE(state, '') = 'queued' \
@@ -147,12 +148,12 @@ fn leased(row: &AnyRow, lease: Timestamp) -> Result<LeasedMessage, PortError> {
 
 /// Whether a settlement is the row of the message and nothing else: then the statement is its own transaction, which
 /// saves two of three round trips.
-const fn is_one_statement(settlement: &Settlement) -> bool {
+fn is_one_statement(settlement: &Settlement) -> bool {
     let gives_up = match &settlement.outcome {
         TryOutcome::Sent => false,
         TryOutcome::Failed(_) | TryOutcome::TooOld(_) => true,
         // It may have been the last one.
-        TryOutcome::Again { may_count, .. } => *may_count,
+        TryOutcome::Again { counts, .. } => *counts != TryCounts::Never,
     };
     !gives_up && settlement.withdraw.is_none()
 }
@@ -161,8 +162,8 @@ const fn is_one_statement(settlement: &Settlement) -> bool {
 async fn settle(unit: &mut Unit, settlement: &Settlement) -> Result<Option<MessageState>, PortError> {
     let Settlement { message, lease, outcome, withdraw: _, at, event: _ } = settlement;
     let (state, fault) = match outcome {
-        TryOutcome::Again { fault, due, may_count } => {
-            let values = bind![message, lease, due, fault, at, may_count, MOST_ATTEMPTS];
+        TryOutcome::Again { fault, due, counts } => {
+            let values = bind![message, lease, due, fault, at, code(*counts), MOST_ATTEMPTS];
             return state_after(unit.row(&RETRY, values).await?);
         }
         TryOutcome::Sent => (MessageState::Sent, None),
@@ -170,6 +171,15 @@ async fn settle(unit: &mut Unit, settlement: &Settlement) -> Result<Option<Messa
         TryOutcome::TooOld(fault) => (MessageState::Dead, Some(fault)),
     };
     state_after(unit.row(&SETTLE, bind![message, lease, state, fault, at]).await?)
+}
+
+/// As `RETRY` reads it.
+const fn code(counts: TryCounts) -> i64 {
+    match counts {
+        TryCounts::Never => 0,
+        TryCounts::IfAnotherGotThrough => 1,
+        TryCounts::Always => 2,
+    }
 }
 
 fn state_after(row: Option<AnyRow>) -> Result<Option<MessageState>, PortError> {
@@ -188,7 +198,7 @@ impl OutboxStore for SqlStore {
         let mut unit = self.write_once().await?;
         let values = bind![channel, now, lease, i64::from(limit)];
         let rows = unit.rows(&LEASE.of(unit.dialect()), values).await?;
-        let mut messages = rows.iter().map(|row| leased(row, lease)).collect::<Result<Vec<_>, _>>()?;
+        let mut messages = readable(&rows, "message", |row| leased(row, lease));
         // Rows of `RETURNING` come in no order.
         messages.sort_by(|one, other| one.id.cmp(&other.id));
         Ok(messages)

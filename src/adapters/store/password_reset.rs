@@ -19,7 +19,7 @@ use crate::ports::store::{
 use super::bind::bind;
 use super::change_password::DROP_TICKETS;
 use super::dialect::PerDialect;
-use super::row::{Columns, locale};
+use super::row::{Columns, locale, readable};
 use super::session::SWEEP_ROWS;
 use super::statement::Statement;
 use super::unit::Unit;
@@ -157,8 +157,8 @@ impl PasswordResetStore for SqlStore {
     ) -> Result<Vec<LeasedResetRequest>, PortError> {
         let mut unit = self.write_once().await?;
         let rows = unit.rows(&LEASE.of(unit.dialect()), bind![now, lease, i64::from(limit)]).await?;
-        let leased = |row| Ok(LeasedResetRequest { request: request(row)?, lease });
-        let mut requests = rows.iter().map(leased).collect::<Result<Vec<_>, PortError>>()?;
+        let leased = |row: &AnyRow| Ok(LeasedResetRequest { request: request(row)?, lease });
+        let mut requests = readable(&rows, "reset_request", leased);
         // Rows of `RETURNING` come in no order.
         requests.sort_by(|one, other| one.request.id.cmp(&other.request.id));
         Ok(requests)

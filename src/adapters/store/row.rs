@@ -81,6 +81,24 @@ impl Columns for AnyRow {
     }
 }
 
+/// The rows that were taken and can be read. One that cannot, as one of a newer version may be, is left until its lease
+/// ends, when another replica may have it: those that were taken with it must not wait for it.
+pub(super) fn readable<T>(
+    rows: &[AnyRow],
+    what: &'static str,
+    read: impl Fn(&AnyRow) -> Result<T, PortError>,
+) -> Vec<T> {
+    let read = |row: &AnyRow| {
+        let id = Columns::column(row, "id").unwrap_or("");
+        read(row)
+            .inspect_err(
+                |error| tracing::error!(what, id, error = %error, "a row that was taken cannot be read"),
+            )
+            .ok()
+    };
+    rows.iter().filter_map(read).collect()
+}
+
 /// A column holds what none of our statements writes.
 pub(super) fn corrupt(column: &'static str) -> PortError {
     PortError::Corrupt(format!("the column {column} does not read back"))

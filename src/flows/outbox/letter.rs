@@ -1,5 +1,8 @@
 //! One try of one message: to whom as of now, with which words, and with a token of its own if it carries a link.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::domain::identifier::{Email, Mobile};
 use crate::domain::login_password::AccountState;
 use crate::domain::message::{DeliveryFault, Template};
@@ -72,7 +75,11 @@ impl Outbox {
                 if recipient.state != AccountState::Active || !recipient.has_password {
                     return Ok(Tried::failed(DeliveryFault::AccountChanged));
                 }
-                Some(self.new_link(message, organization, correspondence, &recipient, to).await?)
+                let link = self.new_link(message, organization, correspondence, &recipient, to).await?;
+                if link.is_none() {
+                    return Ok(Tried::failed(DeliveryFault::NotConfigured));
+                }
+                link
             }
             Template::NoPassword
             | Template::ContactSchool
@@ -110,7 +117,8 @@ impl Outbox {
         })
     }
 
-    /// A link with a token of its own, whose digest is kept before anybody can use it.
+    /// A link with a token of its own, whose digest is kept before anybody can use it; `None` where links lead nowhere any
+    /// more.
     async fn new_link(
         &self,
         message: &LeasedMessage,
@@ -118,13 +126,11 @@ impl Outbox {
         correspondence: &Correspondence,
         recipient: &Recipient,
         to: &Email,
-    ) -> Result<Link, PortError> {
+    ) -> Result<Option<Link>, PortError> {
         let Some((pages, policy)) =
             correspondence.pages.get(&message.portal).zip(organization.reset.as_ref())
         else {
-            return Err(PortError::Corrupt(
-                "an organization without reset has a reset link to send".to_owned(),
-            ));
+            return Ok(None);
         };
         let token = TokenKind::RESET.new_token(self.entropy.as_ref());
         let digest = self.vault.digest(Purpose::ResetToken, &[token.expose().as_bytes()]);
@@ -141,7 +147,7 @@ impl Outbox {
             expires: now.plus(policy.link_lifetime),
         };
         self.store.add_reset_token(&kept).await?;
-        Ok(Link { url: Secret::new(pages.reset.link(token.expose())), digest })
+        Ok(Some(Link { url: Secret::new(pages.reset.link(token.expose())), digest }))
     }
 
     async fn send_text(
@@ -182,15 +188,12 @@ impl Outbox {
         let Some((_, quotas)) = &self.text else { return Vec::new() };
         let organization = message.organization.as_str();
         let digest = self.vault.digest(Purpose::MessageAddress, &[to.as_str().as_bytes()]);
-        let number = digest.first_chunk().copied().map_or(0, u128::from_be_bytes);
+        let number = URL_SAFE_NO_PAD.encode(&digest[..16]);
         let at = self.clock.now();
-        [
-            (format!("sms:{organization}"), quotas.organization),
-            (format!("sms-to:{number:032x}"), quotas.recipient),
-        ]
-        .into_iter()
-        .map(|(subject, quota)| MessageBudget { subject, burst: quota.burst, refill: quota.refill, at })
-        .collect()
+        [(format!("sms:{organization}"), quotas.organization), (format!("sms-to:{number}"), quotas.recipient)]
+            .into_iter()
+            .map(|(subject, quota)| MessageBudget { subject, burst: quota.burst, refill: quota.refill, at })
+            .collect()
     }
 }
 

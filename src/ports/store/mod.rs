@@ -23,8 +23,8 @@ pub use login_password::{
     ChangeTicket, Failure, FailureCount, HashParametersInUse, LoginPasswordStore, NewSession, OpenOutcome,
 };
 pub use outbox::{
-    FAILURES_KEY_PREFIX, LeasedMessage, OutboxLevel, OutboxStore, Recipient, Settlement, TryOutcome,
-    UntoldFailures, failures_key,
+    FAILURES_KEY_PREFIX, LeasedMessage, OutboxLevel, OutboxStore, Recipient, Settlement, TryCounts,
+    TryOutcome, UntoldFailures, failures_key,
 };
 pub use password_reset::{
     CandidateKey, ConfirmedReset, LeasedResetRequest, MessageBudget, NewResetToken, PasswordResetStore,

@@ -69,16 +69,27 @@ pub enum TryOutcome {
     Failed(DeliveryFault),
     /// It was given up for its age.
     TooOld(DeliveryFault),
-    /// To be tried again. The try counts if the channel sent another message since the last one; after
-    /// [`MOST_ATTEMPTS`](crate::domain::message::MOST_ATTEMPTS) the message is dead.
+    /// To be tried again. After [`MOST_ATTEMPTS`](crate::domain::message::MOST_ATTEMPTS) tries that count the message is
+    /// dead.
     Again {
         /// Why.
         fault: DeliveryFault,
         /// Not before this.
         due: Timestamp,
-        /// Whether the try may count.
-        may_count: bool,
+        /// Whether the try counts.
+        counts: TryCounts,
     },
+}
+
+/// Whether a try that failed counts against its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryCounts {
+    /// No: the message had no part in it.
+    Never,
+    /// If the channel sent another message since the last try: then the server works.
+    IfAnotherGotThrough,
+    /// Yes: the message may have arrived, and it must not arrive for ever.
+    Always,
 }
 
 /// What is written of a try.

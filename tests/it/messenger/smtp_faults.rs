@@ -73,9 +73,15 @@ async fn a_server_that_hangs_up_before_the_content_is_unreachable() {
 #[tokio::test]
 async fn a_server_that_does_not_want_us_is_unreachable() {
     means(Behaviour::Reply(Stage::Greeting, "554 no service"), Unreachable, "greeting: 554").await;
-    means(Behaviour::Reply(Stage::Mail, "550 5.7.1 not you"), Unreachable, "MAIL FROM: 550 5.7.1").await;
-    means(Behaviour::Reply(Stage::Mail, "451 4.7.1 slowly"), Unreachable, "MAIL FROM: 451 4.7.1").await;
+    means(Behaviour::Reply(Stage::Mail, "530 5.7.0 log in"), Unreachable, "MAIL FROM: 530 5.7.0").await;
     means(Behaviour::Reply(Stage::Recipient, "530 5.7.0 log in"), Unreachable, "RCPT TO: 530 5.7.0").await;
+}
+
+/// The address that is refused is one organization's; the server may take the mails of the others.
+#[tokio::test]
+async fn a_sender_refused_is_deferred() {
+    means(Behaviour::Reply(Stage::Mail, "550 5.7.1 not you"), Deferred, "MAIL FROM: 550 5.7.1").await;
+    means(Behaviour::Reply(Stage::Mail, "451 4.7.1 slowly"), Deferred, "MAIL FROM: 451 4.7.1").await;
 }
 
 #[tokio::test]

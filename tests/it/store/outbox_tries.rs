@@ -5,7 +5,10 @@ use std::time::Duration;
 use guardian_auth::domain::audit::Fact;
 use guardian_auth::domain::message::{Channel, DeliveryFault, MOST_ATTEMPTS, MessageState};
 use guardian_auth::domain::time::Timestamp;
-use guardian_auth::ports::store::{LeasedMessage, OutboxStore, PasswordResetStore, Settlement, TryOutcome};
+use guardian_auth::ports::store::TryCounts::{Always, IfAnotherGotThrough, Never};
+use guardian_auth::ports::store::{
+    LeasedMessage, OutboxStore, PasswordResetStore, Settlement, TryCounts, TryOutcome,
+};
 
 use super::contents::{contents, gained};
 use super::on_every_database;
@@ -25,8 +28,8 @@ pub(super) fn settlement(message: &LeasedMessage, outcome: TryOutcome) -> Settle
     }
 }
 
-pub(super) const fn again(due: Timestamp, may_count: bool) -> TryOutcome {
-    TryOutcome::Again { fault: DeliveryFault::Deferred, due, may_count }
+pub(super) const fn again(due: Timestamp, counts: TryCounts) -> TryOutcome {
+    TryOutcome::Again { fault: DeliveryFault::Deferred, due, counts }
 }
 
 async fn lease(world: &World, now: Timestamp) -> LeasedMessage {
@@ -72,7 +75,7 @@ async fn a_message_that_was_taken_is_sent_in_one_statement(world: World) {
     let message = leased(&world).await;
     let begun = world.metrics.runs_of("begin");
     assert_eq!(settle(&world, &settlement(&message, TryOutcome::Sent)).await, Some(MessageState::Sent));
-    let later = again(at(120), false);
+    let later = again(at(120), Never);
     assert_eq!(settle(&world, &settlement(&message, later)).await, None, "it is settled");
     assert_eq!(world.metrics.runs_of("begin"), begun);
     let sent = format!("state = 'sent' AND error IS NULL AND settled_ms = {}", at(105).as_millis());
@@ -112,8 +115,8 @@ async fn who_lost_the_lease_writes_nothing(world: World) {
         TryOutcome::Sent,
         TryOutcome::Failed(fault),
         TryOutcome::TooOld(fault),
-        again(at(130), true),
-        again(at(130), false),
+        again(at(130), IfAnotherGotThrough),
+        again(at(130), Never),
     ];
     for outcome in outcomes {
         for withdraw in [None, Some([7; 32])] {
@@ -130,7 +133,7 @@ async fn who_lost_the_lease_writes_nothing(world: World) {
 
 async fn a_message_comes_back_when_it_is_due(world: World) {
     let message = leased(&world).await;
-    let state = settle(&world, &settlement(&message, again(at(120), false))).await;
+    let state = settle(&world, &settlement(&message, again(at(120), Never))).await;
     assert_eq!(state, Some(MessageState::Queued));
     let before = at(120).minus(Duration::from_millis(1));
     let early = world.store.lease_messages(Channel::Email, before, at(130), 10).await.expect("an answer");
@@ -144,26 +147,27 @@ async fn a_message_comes_back_when_it_is_due(world: World) {
 async fn a_try_counts_if_another_message_got_through_since_the_last_one(world: World) {
     let mut message = leased(&world).await;
     let mut minute = 101;
-    let mut try_again = async |may_count| {
-        let tried = Settlement { at: at(minute), ..settlement(&message, again(at(minute + 1), may_count)) };
+    let mut try_again = async |counts| {
+        let tried = Settlement { at: at(minute), ..settlement(&message, again(at(minute + 1), counts)) };
         assert_eq!(settle(&world, &tried).await, Some(MessageState::Queued));
         message = lease(&world, at(minute + 1)).await;
         minute += 2;
         (message.attempts, minute - 2)
     };
     // Nothing was ever sent.
-    assert_eq!(try_again(true).await, (0, 101));
-    assert_eq!(try_again(true).await, (0, 103));
+    assert_eq!(try_again(IfAnotherGotThrough).await, (0, 101));
+    assert_eq!(try_again(IfAnotherGotThrough).await, (0, 103));
     another_is_sent(&world, Channel::Email, at(102)).await;
     another_is_sent(&world, Channel::Sms, at(104)).await;
-    assert_eq!(try_again(true).await.0, 0, "sent before the last try, or by another way");
+    assert_eq!(try_again(IfAnotherGotThrough).await.0, 0, "sent before the last try, or by another way");
     another_is_sent(&world, Channel::Email, at(106)).await;
-    assert_eq!(try_again(false).await.0, 0, "one that may not count does not");
-    assert_eq!(try_again(true).await.0, 1, "and takes nothing from the next one");
-    assert_eq!(try_again(true).await, (1, 111), "once for each that got through");
+    assert_eq!(try_again(Never).await.0, 0, "one that may not count does not");
+    assert_eq!(try_again(IfAnotherGotThrough).await.0, 1, "and takes nothing from the next one");
+    assert_eq!(try_again(IfAnotherGotThrough).await, (1, 111), "once for each that got through");
     another_is_sent(&world, Channel::Email, at(111)).await;
-    assert_eq!(try_again(true).await.0, 2, "in the same millisecond is since");
-    let failed = count(&world, "state = 'queued' AND attempts = 2 AND error = 'deferred'").await;
+    assert_eq!(try_again(IfAnotherGotThrough).await.0, 2, "in the same millisecond is since");
+    assert_eq!(try_again(Always).await.0, 3, "whether or not another got through");
+    let failed = count(&world, "state = 'queued' AND attempts = 3 AND error = 'deferred'").await;
     assert_eq!(failed, 1);
 }
 
@@ -172,16 +176,17 @@ async fn a_message_is_dead_after_the_last_try_that_counts(world: World) {
     another_is_sent(&world, Channel::Email, at(9999)).await;
     for attempt in 1..MOST_ATTEMPTS {
         let minute = 100 + 2 * attempt;
-        let tried = Settlement { at: at(minute), ..settlement(&message, again(at(minute + 1), true)) };
+        let tried =
+            Settlement { at: at(minute), ..settlement(&message, again(at(minute + 1), IfAnotherGotThrough)) };
         assert_eq!(settle(&world, &tried).await, Some(MessageState::Queued));
         message = lease(&world, at(minute + 1)).await;
         assert_eq!(message.attempts, attempt);
     }
     assert_eq!(undelivered(&world).await, 0);
-    let not_counted = Settlement { at: at(130), ..settlement(&message, again(at(131), false)) };
+    let not_counted = Settlement { at: at(130), ..settlement(&message, again(at(131), Never)) };
     assert_eq!(settle(&world, &not_counted).await, Some(MessageState::Queued));
     let message = lease(&world, at(131)).await;
-    let last = Settlement { at: at(132), ..settlement(&message, again(at(133), true)) };
+    let last = Settlement { at: at(132), ..settlement(&message, again(at(133), IfAnotherGotThrough)) };
     assert_eq!(settle(&world, &last).await, Some(MessageState::Dead));
     assert_eq!(undelivered(&world).await, 1);
     let dead = format!(
@@ -198,7 +203,7 @@ async fn a_token_that_nobody_has_is_withdrawn_with_its_message(world: World) {
     let account = world.account("10042").await;
     add_token(&world, &account, [7; 32]).await;
     add_token(&world, &account, [8; 32]).await;
-    let withdrawn = Settlement { withdraw: Some([7; 32]), ..settlement(&message, again(at(120), false)) };
+    let withdrawn = Settlement { withdraw: Some([7; 32]), ..settlement(&message, again(at(120), Never)) };
     assert_eq!(settle(&world, &withdrawn).await, Some(MessageState::Queued));
     assert!(is_ended(&world, [7; 32]).await && !is_ended(&world, [8; 32]).await);
     let end = format!("end_reason = 'withdrawn' AND ended_ms = {}", at(105).as_millis());

@@ -2,7 +2,9 @@
 
 use guardian_auth::domain::message::Channel;
 use guardian_auth::domain::organization::Portal;
-use guardian_auth::ports::store::{CandidateKey, OutboxStore, PasswordResetStore, ResetOutcome, TryOutcome};
+use guardian_auth::ports::store::{
+    CandidateKey, OutboxStore, PasswordResetStore, ResetOutcome, TryCounts, TryOutcome,
+};
 
 use super::outbox_tries::{again, settlement};
 use super::reset_facts::{ADDRESS, add_token, budget, confirmed, email, leased_request, reachable, settled};
@@ -86,7 +88,7 @@ async fn reset(world: &World, number: &str, digest: [u8; 32]) {
     let account = world.account(number).await;
     let budget = budget(number, 3, 20, at(100));
     store.settle_reset(&settled(&leased, Some(&account.guardian), budget)).await.expect("it is settled");
-    for outcome in [again(at(100), true), TryOutcome::Sent] {
+    for outcome in [again(at(100), TryCounts::IfAnotherGotThrough), TryOutcome::Sent] {
         let leased = store.lease_messages(Channel::Email, at(100), at(110), 1).await.expect("an answer");
         store.recipient(&account.guardian, Portal::Parent).await.expect("a recipient");
         store.settle_message(&settlement(&leased[0], outcome)).await.expect("it is settled");

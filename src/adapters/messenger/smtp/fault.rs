@@ -122,6 +122,12 @@ impl Fault {
                 Some(code) if code.is_permanent() => DeliveryFault::MessageRefused,
                 Some(_) | None => DeliveryFault::Unreachable,
             },
+            // Who we write as differs between organizations: what is refused to one must not hold up the others.
+            Stage::Sender => match code {
+                Some(code) if code.hangs_up() || code.number() == 530 => DeliveryFault::Unreachable,
+                Some(code) if code.is_temporary() || code.is_permanent() => DeliveryFault::Deferred,
+                Some(_) | None => DeliveryFault::Unreachable,
+            },
             Stage::Content => match code {
                 Some(code) if code.is_temporary() => DeliveryFault::Deferred,
                 Some(code) if code.is_permanent() => DeliveryFault::MessageRefused,
@@ -136,7 +142,6 @@ impl Fault {
             | Stage::StartTls
             | Stage::Login
             | Stage::Reset
-            | Stage::Sender
             | Stage::Quit => DeliveryFault::Unreachable,
         }
     }
