@@ -67,8 +67,12 @@ pub(super) async fn store(config: &Config, metrics: &StoreMetrics) -> anyhow::Re
     }
 }
 
-/// Connections of the workers that resolve requests and send messages. Three: two workers and a count.
+/// Connections of the workers: for requests, for text messages, and to count what waits.
 const WORKER_CONNECTIONS: u32 = 3;
+
+/// And one for each mail under way, or a mail would wait for the commits of the others; of more than these most are
+/// waiting for the mail server. They are opened when they are needed.
+const MOST_MAIL_CONNECTIONS: usize = 8;
 
 /// The same store by connections of its own. An embedded database has one writer anyway: there it is the same one.
 pub(super) async fn worker_store(
@@ -79,7 +83,13 @@ pub(super) async fn worker_store(
     match &config.store.backend {
         StoreBackend::Sqlite { .. } => Ok(store.clone()),
         StoreBackend::Postgres { url, .. } => {
-            let own = StoreConfig::Postgres { url: copy(url), pool_size: WORKER_CONNECTIONS };
+            let mails = match &config.mail {
+                Some(Mail::Smtp(smtp)) => smtp.connections.min(MOST_MAIL_CONNECTIONS),
+                Some(Mail::Folder { .. }) => 1,
+                None => 0,
+            };
+            let pool_size = WORKER_CONNECTIONS + u32::try_from(mails).unwrap_or(0);
+            let own = StoreConfig::Postgres { url: copy(url), pool_size };
             SqlStore::connect(&own, metrics).await.context("connecting the workers to the store")
         }
     }
