@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use guardian_auth::proto;
 use guardian_auth::proto::login_service_client::LoginServiceClient;
 use guardian_auth::proto::login_with_password_response::Outcome;
+use guardian_auth::proto::password_reset_service_client::PasswordResetServiceClient;
+use guardian_auth::proto::request_password_reset_request::Identification;
 use guardian_auth::proto::session_service_client::SessionServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
@@ -45,11 +47,7 @@ impl Portal {
             portal: proto::Portal::Parent.into(),
             login_name: guardians::login_name(guardian),
             password: guardians::PASSWORD.to_owned(),
-            client: Some(proto::ClientContext {
-                ip: guardians::address(guardian),
-                user_agent: guardians::USER_AGENT.to_owned(),
-                device_token: String::new(),
-            }),
+            client: Some(client(guardian)),
         };
         let mut client = LoginServiceClient::new(self.channel(turn));
         client.login_with_password(self.request(message)).await.map(tonic::Response::into_inner)
@@ -74,6 +72,27 @@ impl Portal {
         client.verify_session(self.request(message)).await.map(tonic::Response::into_inner)
     }
 
+    /// Asks for a link to reset the password of a guardian.
+    pub async fn request_reset(
+        &self,
+        turn: usize,
+        guardian: usize,
+    ) -> Result<proto::RequestPasswordResetResponse, Status> {
+        let typed = proto::DebtorNumberAndEmail {
+            debtor_number: guardians::login_name(guardian),
+            email: guardians::email(guardian),
+        };
+        let message = proto::RequestPasswordResetRequest {
+            organization: ORGANIZATION.to_owned(),
+            portal: proto::Portal::Parent.into(),
+            identification: Some(Identification::DebtorNumberAndEmail(typed)),
+            locale: "sv".to_owned(),
+            client: Some(client(guardian)),
+        };
+        let mut client = PasswordResetServiceClient::new(self.channel(turn));
+        client.request_password_reset(self.request(message)).await.map(tonic::Response::into_inner)
+    }
+
     fn channel(&self, turn: usize) -> Channel {
         self.channels[turn % self.channels.len()].clone()
     }
@@ -82,5 +101,14 @@ impl Portal {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", self.bearer.clone());
         request
+    }
+}
+
+/// A guardian at home, on no known device.
+fn client(guardian: usize) -> proto::ClientContext {
+    proto::ClientContext {
+        ip: guardians::address(guardian),
+        user_agent: guardians::USER_AGENT.to_owned(),
+        device_token: String::new(),
     }
 }

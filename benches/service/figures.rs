@@ -21,11 +21,19 @@ pub enum Part {
     Scale,
     /// Start and rest.
     Footprint,
+    /// Requests for reset links on SQLite and in-process limits.
+    Reset,
+    /// The same on PostgreSQL and Redis.
+    ResetPostgres,
+    /// Requests for reset links while the mail server is away.
+    SmtpDown,
+    /// Sending what waits.
+    Outbox,
 }
 
 impl Part {
     /// In the order of measuring.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Footprint,
         Self::Login,
         Self::Verify,
@@ -33,6 +41,10 @@ impl Part {
         Self::LoginPostgres,
         Self::VerifyPostgres,
         Self::Limiter,
+        Self::Reset,
+        Self::ResetPostgres,
+        Self::SmtpDown,
+        Self::Outbox,
         Self::Scale,
     ];
 
@@ -47,6 +59,10 @@ impl Part {
             Self::Overload => "overload",
             Self::Scale => "scale",
             Self::Footprint => "footprint",
+            Self::Reset => "reset",
+            Self::ResetPostgres => "reset_postgres",
+            Self::SmtpDown => "smtp_down",
+            Self::Outbox => "outbox",
         }
     }
 }
@@ -100,7 +116,7 @@ const fn figure(key: &'static str, part: Part, target: Target, what: &'static st
 }
 
 /// Every figure, in the order of the table.
-pub const FIGURES: [Figure; 17] = [
+pub const FIGURES: [Figure; 25] = [
     figure(
         "login_ratio",
         Part::Login,
@@ -143,6 +159,44 @@ pub const FIGURES: [Figure; 17] = [
         "most resident memory of the server, MiB",
     ),
     figure(
+        "reset_ratio",
+        Part::Reset,
+        Target::AtLeast(0.50),
+        "RequestPasswordReset/s ÷ bare INSERT/s: SQLite, limits in process",
+    ),
+    figure(
+        "reset_ratio_postgres",
+        Part::ResetPostgres,
+        Target::AtLeast(0.50),
+        "RequestPasswordReset/s ÷ bare INSERT/s: PostgreSQL, Redis",
+    ),
+    figure(
+        "reset_smtp_down_p50_ratio",
+        Part::SmtpDown,
+        Target::AtMost(1.05),
+        "RequestPasswordReset p50 without the mail server ÷ with it",
+    ),
+    figure(
+        "reset_smtp_down_p99_ratio",
+        Part::SmtpDown,
+        Target::AtMost(1.50),
+        "RequestPasswordReset p99 without the mail server ÷ with it",
+    ),
+    figure(
+        "outbox_mails_per_s",
+        Part::Outbox,
+        Target::Told,
+        "mails/s of one replica, mail server at once: PostgreSQL",
+    ),
+    figure("outbox_mails_per_s_20ms", Part::Outbox, Target::Told, "the same, mail server 20 ms an answer"),
+    figure(
+        "outbox_two_replicas_ratio",
+        Part::Outbox,
+        Target::AtLeast(1.60),
+        "mails/s of two replicas ÷ of one, mail server 20 ms an answer",
+    ),
+    figure("outbox_two_replicas_ratio_at_once", Part::Outbox, Target::Told, "the same, mail server at once"),
+    figure(
         "login_scale_ratio",
         Part::Scale,
         Target::AtMost(1.10),
@@ -179,11 +233,11 @@ impl Results {
 
     /// The table.
     pub fn print(&self, wanted: &[&Figure]) {
-        println!("\n{:<24} {:>10} {:>8}  {:<7} what", "figure", "measured", "target", "verdict");
+        println!("\n{:<33} {:>10} {:>8}  {:<7} what", "figure", "measured", "target", "verdict");
         for figure in wanted {
             let Some(value) = self.values.get(figure.key).copied() else {
                 println!(
-                    "{:<24} {:>10} {:>8}  {:<7} {}",
+                    "{:<33} {:>10} {:>8}  {:<7} {}",
                     figure.key,
                     "-",
                     figure.target.text(),
@@ -204,7 +258,7 @@ impl Results {
             let note = &self.notes[figure.key];
             let text = format!("{value:.3}");
             println!(
-                "{:<24} {text:>10} {:>8}  {verdict:<7} {}; {note}",
+                "{:<33} {text:>10} {:>8}  {verdict:<7} {}; {note}",
                 figure.key,
                 figure.target.text(),
                 figure.what

@@ -22,6 +22,11 @@ pub fn login_name(guardian: usize) -> String {
     format!("{}", 1_000_000 + guardian)
 }
 
+/// The address on file of a guardian.
+pub fn email(guardian: usize) -> String {
+    format!("lars.rask{guardian}@example.se")
+}
+
 /// Where a guardian logs in from: each at home.
 pub fn address(guardian: usize) -> String {
     let [_, a, b, c] = u32::try_from(guardian).unwrap_or(u32::MAX).to_be_bytes();
@@ -45,10 +50,10 @@ pub fn write(path: &Path, guardians: usize) -> anyhow::Result<usize> {
         )?;
     }
     for guardian in 0..guardians {
-        let (name, child) = (login_name(guardian), guardian / 2);
+        let (name, email, child) = (login_name(guardian), email(guardian), guardian / 2);
         writeln!(
             file,
-            r#"{{"type":"guardian","key":"g-{guardian}","given_name":"Lars","family_name":"Rask","locale":"sv","debtor_numbers":[{{"portal":"parent","number":"{name}"}}],"email":"lars.rask{guardian}@example.se","child_links":[{{"child":"c-{child}","confirmed":true}}],"password":{{"portal":"parent","hash":"{hash}"}}}}"#
+            r#"{{"type":"guardian","key":"g-{guardian}","given_name":"Lars","family_name":"Rask","locale":"sv","debtor_numbers":[{{"portal":"parent","number":"{name}"}}],"email":"{email}","child_links":[{{"child":"c-{child}","confirmed":true}}],"password":{{"portal":"parent","hash":"{hash}"}}}}"#
         )?;
     }
     file.flush()?;

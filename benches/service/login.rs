@@ -59,7 +59,24 @@ async fn measure(
 
 /// An installation with so many guardians.
 pub async fn seeded(bed: &Bed, backends: Backends, guardians: usize) -> anyhow::Result<Installation> {
-    let installation = Installation::new(bed, backends).await?;
+    with_guardians(bed, Installation::new(bed, backends).await?, guardians).await
+}
+
+/// The same, and it writes to them by the mail server on this port.
+pub async fn seeded_with_mail(
+    bed: &Bed,
+    backends: Backends,
+    guardians: usize,
+    mail_port: u16,
+) -> anyhow::Result<Installation> {
+    with_guardians(bed, Installation::with_mail(bed, backends, mail_port).await?, guardians).await
+}
+
+async fn with_guardians(
+    bed: &Bed,
+    installation: Installation,
+    guardians: usize,
+) -> anyhow::Result<Installation> {
     let file = bed.directory("directory")?.join("guardians.jsonl");
     guardians::write(&file, guardians)?;
     installation.import(&file).await?;

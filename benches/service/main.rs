@@ -6,13 +6,18 @@
 mod bare;
 mod bed;
 mod clients;
+mod database;
 mod figures;
 mod footprint;
 mod guardians;
 mod limiter;
 mod login;
+mod mail_server;
+mod open_loop;
+mod outbox;
 mod overload;
 mod process;
+mod reset;
 mod scale;
 mod service;
 mod verify;
@@ -20,7 +25,7 @@ mod windows;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -58,6 +63,14 @@ enum Role {
     /// The bare server that `VerifySession` is compared with.
     #[command(hide = true)]
     BareServer,
+    /// The mail server that takes what the service sends.
+    #[command(hide = true)]
+    MailServer {
+        /// Where it listens on loopback.
+        port: u16,
+        /// Milliseconds before each answer.
+        pause: u64,
+    },
 }
 
 #[tokio::main]
@@ -65,6 +78,9 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.role {
         Some(Role::BareServer) => bare::serve().await.map(|()| true),
+        Some(Role::MailServer { port, pause }) => {
+            mail_server::serve(port, Duration::from_millis(pause)).await.map(|()| true)
+        }
         None => run(&args).await,
     };
     match result {
@@ -135,6 +151,10 @@ async fn parts(wanted: &[&'static Figure], quick: bool, results: &mut Results) {
             Part::Overload => overload::run(&bed, timing, results).await,
             Part::Scale => scale::run(&bed, timing, &keys, results).await,
             Part::Footprint => footprint::run(&bed, timing, results).await,
+            Part::Reset => reset::sqlite(&bed, timing, results).await,
+            Part::ResetPostgres => reset::postgres(&bed, timing, results).await,
+            Part::SmtpDown => reset::smtp_down(&bed, timing, results).await,
+            Part::Outbox => outbox::run(&bed, timing, results).await,
         };
         if let Err(error) = outcome {
             results.failures.push(format!("{}: {error:#}", part.name()));

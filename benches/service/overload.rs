@@ -1,18 +1,17 @@
 //! Ten times the logins that the service can do, sent on the hour whether or not it keeps up; and what goes on beside.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
-use tonic::{Code, Status};
+use tokio::time::Instant;
+use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 
 use super::bed::Bed;
 use super::figures::Results;
 use super::login::{logins, seeded};
+use super::open_loop::{Call, open_loop};
 use super::service::Backends;
 use super::verify::live_tokens;
 use super::windows::{Timing, number, percentile_ms};
@@ -99,48 +98,10 @@ pub async fn run(bed: &Bed, timing: Timing, results: &mut Results) -> anyhow::Re
     Ok(())
 }
 
-/// One call of an open loop.
-struct Call<T> {
-    /// Since it was due, not since it was sent: a client that lags makes nothing look fast.
-    took: Duration,
-    ended: Instant,
-    outcome: Result<T, Status>,
-}
-
 /// The 99th percentile, if every call went well.
 fn p99(calls: &[Call<()>]) -> anyhow::Result<f64> {
     if let Some(status) = calls.iter().find_map(|call| call.outcome.as_ref().err()) {
         anyhow::bail!("a call under overload was answered {:?}: {}", status.code(), status.message());
     }
     Ok(percentile_ms(&mut calls.iter().map(|call| call.took).collect::<Vec<_>>(), 0.99))
-}
-
-/// Sends calls at a rate until `end`, however many are under way; returns when all are answered.
-async fn open_loop<T, F>(per_s: f64, end: Instant, call: impl Fn(usize) -> F) -> Vec<Call<T>>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, Status>> + Send + 'static,
-{
-    let (answers, mut answered) = mpsc::unbounded_channel();
-    let begun = Instant::now();
-    for turn in 0.. {
-        let due = begun + Duration::from_secs_f64(number(turn) / per_s);
-        if due >= end {
-            break;
-        }
-        sleep_until(due).await;
-        let (answers, work) = (answers.clone(), call(usize::try_from(turn).unwrap_or(usize::MAX)));
-        tokio::spawn(async move {
-            let outcome = work.await;
-            let ended = Instant::now();
-            // The receiver waits for all.
-            drop(answers.send(Call { took: ended - due, ended, outcome }));
-        });
-    }
-    drop(answers);
-    let mut calls = Vec::new();
-    while let Some(call) = answered.recv().await {
-        calls.push(call);
-    }
-    calls
 }

@@ -36,6 +36,13 @@ impl Process {
         self.child.stdout.take()
     }
 
+    /// Holds it where it is until the value is dropped.
+    pub fn freeze(&self) -> anyhow::Result<Frozen> {
+        let process = Pid::from_child(&self.child);
+        kill_process(process, Signal::STOP)?;
+        Ok(Frozen(process))
+    }
+
     /// Whether it has ended.
     pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
@@ -68,6 +75,16 @@ impl Process {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
         Ok(kib.with_context(|| format!("{path} has no {name}"))? / 1024.0)
+    }
+}
+
+/// A process that stands still. It goes on when the value is dropped.
+pub struct Frozen(Pid);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // It may have been killed.
+        let _ = kill_process(self.0, Signal::CONT);
     }
 }
 
@@ -106,6 +123,34 @@ fn cpu_of(process: &str) -> anyhow::Result<Duration> {
     let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u32>().ok());
     let (user, system) = ticks(11).zip(ticks(12)).with_context(|| format!("{path} has no times"))?;
     Ok(TICK * (user + system))
+}
+
+/// What the cores of this machine have done so far, for whomever.
+#[derive(Clone, Copy, Debug)]
+pub struct CoreTimes {
+    busy: Duration,
+    whole: Duration,
+}
+
+impl CoreTimes {
+    /// As of now.
+    pub fn now() -> anyhow::Result<Self> {
+        let stat = std::fs::read_to_string("/proc/stat").context("/proc/stat cannot be read")?;
+        let ticks: Option<Vec<u64>> = stat.lines().next().and_then(|line| {
+            // "cpu user nice system idle iowait irq softirq …", in hundredths of a second.
+            line.strip_prefix("cpu ")?.split_whitespace().take(8).map(|field| field.parse().ok()).collect()
+        });
+        let ticks = ticks.filter(|ticks| ticks.len() == 8).context("/proc/stat has no times")?;
+        let whole: u64 = ticks.iter().sum();
+        let hundredths = |ticks| Duration::from_millis(10 * ticks);
+        Ok(Self { busy: hundredths(whole - ticks[3] - ticks[4]), whole: hundredths(whole) })
+    }
+
+    /// The share of the time since `earlier` in which they were busy.
+    pub fn busy_since(&self, earlier: &Self) -> f64 {
+        let span = |later: Duration, earlier| later.saturating_sub(earlier).as_secs_f64();
+        span(self.busy, earlier.busy) / span(self.whole, earlier.whole)
+    }
 }
 
 /// A loopback port on which nothing listens.

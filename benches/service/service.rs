@@ -22,6 +22,15 @@ use super::process::{Process, START_DEADLINE, free_port};
 /// The one organization.
 pub const ORGANIZATION: &str = "sample-kommun";
 
+/// What an organization needs to send links, and limits that no benchmark reaches.
+const WRITES_WITHOUT_LIMIT: &str = "[organizations.mail]\nfrom_name = \"Sample kommun\"\n\
+     from_address = \"skola@kommun.example\"\ncontact = \"Servicecenter, 010-555 55 55\"\n\
+     [organizations.pages.parent]\nhome = \"https://portal.example.se/\"\n\
+     reset = \"https://portal.example.se/reset#{token}\"\n\
+     [organizations.reset]\nmethods = [\"debtor_number_and_email\"]\n\
+     [organizations.limits.reset_organization]\nburst = 1000000\nrefill = \"1ms\"\n\
+     [organizations.limits.reset_network]\nburst = 1000000\nrefill = \"1ms\"\n";
+
 /// Database and counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backends {
@@ -31,11 +40,24 @@ pub enum Backends {
     Shared,
 }
 
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// The file.
+    Sqlite(PathBuf),
+    /// The URL.
+    Postgres(String),
+}
+
 /// A database with its configuration; the service can be started on it again and again.
 pub struct Installation {
     directory: PathBuf,
     config: PathBuf,
+    /// The configuration without where it listens.
+    settings: String,
     grpc: SocketAddr,
+    /// Its database.
+    pub location: Location,
     /// What the portal calls with.
     pub token: String,
 }
@@ -53,43 +75,83 @@ pub struct Service {
 impl Installation {
     /// An empty database of these backends.
     pub async fn new(bed: &Bed, backends: Backends) -> anyhow::Result<Self> {
+        Self::with(bed, backends, String::new(), "").await
+    }
+
+    /// The same, with reset links by the mail server on this port. As many may be asked for as a benchmark can ask.
+    pub async fn with_mail(bed: &Bed, backends: Backends, port: u16) -> anyhow::Result<Self> {
+        let mail = format!(
+            "[mail]\nbackend = \"smtp\"\n[mail.smtp]\nhost = \"127.0.0.1\"\nport = {port}\nsecurity = \"none\"\n"
+        );
+        Self::with(bed, backends, mail, WRITES_WITHOUT_LIMIT).await
+    }
+
+    async fn with(bed: &Bed, backends: Backends, mail: String, writes: &str) -> anyhow::Result<Self> {
         let directory = bed.directory("service")?;
         let (token, digest) = new_token(&SystemEntropy);
         let mut key = [0; 32];
         aws_lc_rs::rand::fill(&mut key).context("the system's random source")?;
         let key_file = directory.join("master-key");
         std::fs::write(&key_file, STANDARD.encode(key))?;
-        let parts = match backends {
-            Backends::Embedded => {
-                let file = directory.join("guardian-auth.sqlite");
-                format!(
-                    "[store]\nbackend = \"sqlite\"\nmigrate_on_start = true\n[store.sqlite]\npath = \"{}\"\n",
-                    file.display()
-                )
-            }
-            Backends::Shared => format!(
-                "[store]\nbackend = \"postgres\"\nmigrate_on_start = true\n[store.postgres]\nurl = \"{}\"\n\
+        let location = match backends {
+            Backends::Embedded => Location::Sqlite(directory.join("guardian-auth.sqlite")),
+            Backends::Shared => Location::Postgres(bed.database().await?),
+        };
+        let parts = match &location {
+            Location::Sqlite(file) => format!(
+                "[store]\nbackend = \"sqlite\"\nmigrate_on_start = true\n[store.sqlite]\npath = \"{}\"\n",
+                file.display()
+            ),
+            Location::Postgres(url) => format!(
+                "[store]\nbackend = \"postgres\"\nmigrate_on_start = true\n[store.postgres]\nurl = \"{url}\"\n\
                  [limits]\nbackend = \"redis\"\n[limits.redis]\nurl = \"redis://127.0.0.1:{}/0\"\n",
-                bed.database().await?,
                 bed.redis_port().await?
             ),
         };
-        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let (grpc, ops) = (loopback(free_port()?), loopback(free_port()?));
-        let text = format!(
-            "issuer = \"https://login.example.se\"\n\
-             [listen]\ngrpc = \"{grpc}\"\nops = \"{ops}\"\n\
-             {parts}\
+        let settings = format!(
+            "{parts}{mail}\
              [[keys.master]]\nid = \"bench\"\nfile = \"{}\"\n\
              [[organizations]]\nid = \"{ORGANIZATION}\"\ndisplay_name = \"Sample kommun\"\nregion = \"SE\"\n\
-             portals = [\"parent\"]\n\
+             portals = [\"parent\"]\n{writes}\
              [[callers]]\nname = \"sample-portal\"\nkind = \"portal\"\ntoken_sha256 = [\"{digest}\"]\n\
              organizations = [\"{ORGANIZATION}\"]\nportals = [\"parent\"]\nmay_assert_client_ip = true\n",
             key_file.display()
         );
+        Self::configured(directory, settings, location, token.expose().clone())
+    }
+
+    /// One more process on the same database, with the same keys and callers.
+    pub fn replica(&self) -> anyhow::Result<Self> {
+        let directory = self.directory.join("replica");
+        std::fs::create_dir(&directory)?;
+        Self::configured(directory, self.settings.clone(), self.location.clone(), self.token.clone())
+    }
+
+    fn configured(
+        directory: PathBuf,
+        settings: String,
+        location: Location,
+        token: String,
+    ) -> anyhow::Result<Self> {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let (grpc, ops) = (loopback(free_port()?), loopback(free_port()?));
+        let listen = format!("[listen]\ngrpc = \"{grpc}\"\nops = \"{ops}\"\n");
         let config = directory.join("guardian-auth.toml");
-        std::fs::write(&config, text)?;
-        Ok(Self { directory, config, grpc, token: token.expose().clone() })
+        std::fs::write(&config, format!("issuer = \"https://login.example.se\"\n{listen}{settings}"))?;
+        Ok(Self { directory, config, settings, grpc, location, token })
+    }
+
+    /// Makes the tables.
+    pub async fn migrate(&self) -> anyhow::Result<()> {
+        let log = self.directory.join("migrate.log");
+        let mut process = Process::start(&mut self.command(&["migrate"]), Stdio::null(), &log, Signal::TERM)?;
+        loop {
+            if let Some(status) = process.ended()? {
+                anyhow::ensure!(status.success(), "the migration failed: {}", process.log_tail());
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Imports a directory file. The time that it took and the most memory that it had, in MiB.

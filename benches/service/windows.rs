@@ -24,6 +24,8 @@ pub struct Timing {
     pub many: usize,
     /// Guardians of a small one.
     pub few: usize,
+    /// Mails of an outbox.
+    pub mails: usize,
 }
 
 impl Timing {
@@ -36,6 +38,7 @@ impl Timing {
             tokens: 1000,
             many: 1_000_000,
             few: 1000,
+            mails: 2000,
         }
     }
 
@@ -48,6 +51,7 @@ impl Timing {
             tokens: 100,
             many: 20_000,
             few: 1000,
+            mails: 200,
         }
     }
 }

@@ -58,7 +58,7 @@ impl Workers {
             store,
             vault: Arc::clone(vault) as _,
             mail: parts::mail_sender(config, outside)?,
-            text: parts::text_sender(config)?,
+            text: parts::text_sender(config, outside)?,
             wake: flows.wake.clone(),
             counts: DeliveryCounts::default(),
             levels: Levels::default(),

@@ -362,7 +362,7 @@ fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -> Flows {
         vault: Arc::clone(vault) as _,
         revocations: Arc::clone(&revocations) as _,
         refusals: refusals.clone(),
-        sends_text_messages: config.sms.is_some(),
+        sends_text_messages: parts::sends_text_messages(config),
         wake: wake.clone(),
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),

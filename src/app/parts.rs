@@ -66,8 +66,12 @@ pub(super) async fn store(config: &Config, metrics: &StoreMetrics) -> anyhow::Re
     }
 }
 
-/// Connections of the workers that resolve requests and send messages. Three: two workers and a count.
+/// Connections of the workers: for requests, for text messages, and to count what waits.
 const WORKER_CONNECTIONS: u32 = 3;
+
+/// And one for each mail under way, or a mail would wait for the commits of the others; of more than these most are
+/// waiting for the mail server. They are opened when they are needed.
+const MOST_MAIL_CONNECTIONS: usize = 8;
 
 /// The same store by connections of its own. An embedded database has one writer anyway: there it is the same one.
 pub(super) async fn worker_store(
@@ -78,7 +82,13 @@ pub(super) async fn worker_store(
     match &config.store.backend {
         StoreBackend::Sqlite { .. } => Ok(store.clone()),
         StoreBackend::Postgres { url, .. } => {
-            let own = StoreConfig::Postgres { url: copy(url), pool_size: WORKER_CONNECTIONS };
+            let mails = match &config.mail {
+                Some(Mail::Smtp(smtp)) => smtp.connections.min(MOST_MAIL_CONNECTIONS),
+                Some(Mail::Folder { .. }) => 1,
+                None => 0,
+            };
+            let pool_size = WORKER_CONNECTIONS + u32::try_from(mails).unwrap_or(0);
+            let own = StoreConfig::Postgres { url: copy(url), pool_size };
             SqlStore::connect(&own, metrics).await.context("connecting the workers to the store")
         }
     }
@@ -247,9 +257,22 @@ fn smtp_sender(smtp: &Smtp) -> anyhow::Result<SmtpSender> {
     SmtpSender::new(settings).context("mail.smtp")
 }
 
-/// Where text messages go, and how many.
-pub(super) fn text_sender(config: &Config) -> anyhow::Result<Option<(Arc<dyn TextSender>, TextQuotas)>> {
-    let Some(sms) = &config.sms else { return Ok(None) };
+/// Whether text messages go anywhere.
+pub(super) fn sends_text_messages(config: &Config) -> bool {
+    config.sms.is_some() || matches!(config.mail, Some(Mail::Folder { .. }))
+}
+
+/// Where text messages go, and how many: to the gateway, or beside the mails into a folder.
+pub(super) fn text_sender(
+    config: &Config,
+    outside: &Outside,
+) -> anyhow::Result<Option<(Arc<dyn TextSender>, TextQuotas)>> {
+    let Some(sms) = &config.sms else {
+        let Some(Mail::Folder { path }) = &config.mail else { return Ok(None) };
+        let sender = FolderSender::new(path, Arc::clone(&outside.clock));
+        let sender = sender.with_context(|| format!("mail.folder: making {}", path.display()))?;
+        return Ok(Some((Arc::new(sender), TextQuotas::default())));
+    };
     let settings = ElksSettings {
         base_url: sms.base_url.clone(),
         dial_prefixes: sms.countries.clone(),

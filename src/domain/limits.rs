@@ -40,7 +40,7 @@ pub struct LimitPolicy {
     pub device: Quota,
     /// Requests for reset links in the organization.
     pub reset_organization: Quota,
-    /// Requests for reset links from one network.
+    /// Requests for reset links from one network: 60 in an hour at most (B19).
     pub reset_network: Quota,
 }
 
@@ -57,7 +57,7 @@ impl Default for LimitPolicy {
             account_network: Quota::new(5, Duration::from_mins(2)),
             device: Quota::new(10, MINUTE),
             reset_organization: Quota::new(200, Duration::from_millis(300)),
-            reset_network: Quota::new(60, MINUTE),
+            reset_network: Quota::new(30, Duration::from_mins(2)),
         }
     }
 }
@@ -88,6 +88,8 @@ pub enum Scope {
     ResetOrganization,
     /// Requests for reset links from a network.
     ResetNetwork(Network),
+    /// Wrong tokens of reset links from a network: who mistypes passwords there does not make links void.
+    TokenNetwork(Network),
 }
 
 /// One bucket of a reservation.
@@ -185,7 +187,12 @@ pub fn token_reservation(
     organization: &OrganizationId,
     network: Network,
 ) -> Reservation {
-    let charges = network_charge(policy, network).into_iter().collect();
+    let charges = match network {
+        Network::Unknown => Vec::new(),
+        Network::V4(_) | Network::V6(_) => {
+            vec![Charge { scope: Scope::TokenNetwork(network), quota: policy.network }]
+        }
+    };
     Reservation { organization: organization.clone(), charges }
 }
 

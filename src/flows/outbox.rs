@@ -81,6 +81,16 @@ pub struct TextQuotas {
     pub organization: Quota,
 }
 
+impl Default for TextQuotas {
+    /// Five to a number and then one in half an hour; 500 of an organization and then one in 10 s.
+    fn default() -> Self {
+        Self {
+            recipient: Quota::new(5, Duration::from_mins(30)),
+            organization: Quota::new(500, Duration::from_secs(10)),
+        }
+    }
+}
+
 /// What the outbox needs.
 pub struct Outbox {
     /// The organizations as configured.

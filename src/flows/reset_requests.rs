@@ -34,6 +34,10 @@ const TICK: Duration = Duration::from_secs(1);
 /// Requests that are taken at once.
 const BATCH: u32 = 32;
 
+/// Batches at one tick: about as many requests as mails can leave in that time. A flood waits, instead of taking the
+/// database from logins.
+const BATCHES_EACH_TICK: u32 = 8;
+
 /// A worker that died gives its requests to another after this time; a batch takes a few hundred milliseconds.
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -78,7 +82,7 @@ impl ResetRequests {
     }
 
     async fn settle_all(&self, stop: &CancellationToken) -> Result<(), PortError> {
-        loop {
+        for _ in 0..BATCHES_EACH_TICK {
             let now = self.clock.now();
             let batch = self.store.lease_reset_requests(now, now.plus(LEASE), BATCH).await?;
             let taken = batch.len();
@@ -104,9 +108,10 @@ impl ResetRequests {
                 }
             }
             if taken < BATCH as usize {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     async fn settle(&self, leased: LeasedResetRequest) -> Result<(), PortError> {

@@ -179,10 +179,11 @@ pub(super) async fn list(State(pages): State<Arc<Pages>>) -> Html<String> {
     frame::page("Mailbox", Some(REFRESH_SECONDS), content)
 }
 
-/// The newest message as plain text, for scripts; to whom it goes in the first line.
+/// The newest mail as plain text, for scripts; to whom it goes in the first line.
 pub(super) async fn latest(State(pages): State<Arc<Pages>>) -> Response {
     let found = files(&pages.mailbox_dir).await.unwrap_or_default();
-    let Some(file) = found.first() else { return frame::not_found().into_response() };
+    let newest = found.iter().find(|file| file.kind == Kind::Mail);
+    let Some(file) = newest else { return frame::not_found().into_response() };
     match Letter::read(&pages.mailbox_dir, file).await {
         Some(letter) => {
             format!("To: {}\nSubject: {}\n\n{}", letter.to, letter.subject, letter.plain).into_response()

@@ -123,6 +123,10 @@ impl BucketKeys {
                 message.field(b"reset-network");
                 message.network(network);
             }
+            Scope::TokenNetwork(network) => {
+                message.field(b"token-network");
+                message.network(network);
+            }
         }
         message.cut()
     }

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions, Error};
 
 use crate::domain::secret::Secret;
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, WRITER_SETUP};
 
 /// Longest wait for a free connection, making a new one included.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -45,6 +45,11 @@ pub enum StoreConfig {
 impl StoreConfig {
     /// Connections of a replica unless configured otherwise: a login holds one for a few milliseconds.
     pub const DEFAULT_POOL_SIZE: u32 = 10;
+
+    /// What is run on each new connection that writes: for measurements beside the store.
+    pub fn writer_setup(&self) -> &'static str {
+        WRITER_SETUP.of(self.dialect())
+    }
 
     pub(super) fn dialect(&self) -> Dialect {
         match self {
