@@ -5,6 +5,7 @@ pub mod canonicalize;
 pub mod check;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod healthcheck;
 pub mod keys;
 mod logs;
 pub mod migrate;
@@ -48,6 +49,8 @@ pub enum Command {
     Import(import::ImportArgs),
     /// Say everything that is wrong with the configuration, then which dependencies answer.
     Check,
+    /// Ask a running service whether it is ready; exit 0 if it is. Reads no configuration.
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Make credentials for calling systems.
     #[command(subcommand)]
     Callers(CallersCommand),
@@ -78,6 +81,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Migrate => with_config(config, migrate::run),
         Command::Import(args) => with_config(config, |config| import::command(config, args)),
         Command::Check => check(config),
+        Command::Healthcheck(args) => in_runtime(healthcheck::run(args)),
         Command::Callers(CallersCommand::Token { name }) => {
             let result = callers::run(&name, crate::app::entropy().as_ref(), &mut io::stdout().lock());
             finish(result.map_err(anyhow::Error::from))

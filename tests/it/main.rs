@@ -28,6 +28,7 @@ mod documentation;
 mod error_reasons;
 mod hashing_pool;
 mod health;
+mod healthcheck;
 mod identifiers;
 mod layering;
 mod limiter;

@@ -156,6 +156,11 @@ impl Service {
         self.grpc
     }
 
+    /// The address of health and metrics.
+    pub fn ops(&self) -> SocketAddr {
+        self.ops
+    }
+
     /// The database file, or the URL of the database.
     pub fn store_location(&self) -> String {
         match &self.world.database {
