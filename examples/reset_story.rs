@@ -85,7 +85,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("taken in, reference code {code}");
 
     let mail = mail_with(&pages, &code).await?;
-    println!("\n{}\n", mail.lines().map(|line| format!("  | {line}\n")).collect::<String>().trim_end());
+    println!();
+    for line in mail.lines() {
+        println!("  | {line}");
+    }
+    println!();
     let reset_token = token_in(&mail).ok_or("the mail has no link")?;
 
     confirm(&mut portal, &reset_token).await?;

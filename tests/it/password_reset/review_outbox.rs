@@ -47,7 +47,7 @@ async fn a_link_whose_organization_resets_no_more_is_given_up() {
         let (bed, mut sql) = with_a_queued_link(parts).await;
         let _replica = bed
             .replica_with(|config| {
-                config.organizations.iter_mut().for_each(|organization| organization.reset = None)
+                config.organizations.iter_mut().for_each(|organization| organization.reset = None);
             })
             .await;
         eventually(SOON, "it is given up", async || state(&mut sql).await == "failed not_configured").await;

@@ -21,7 +21,7 @@ pub(super) fn offer_everything(config: &mut guardian_auth::config::Config) {
 fn tokens(service: &Service) -> Vec<String> {
     let Some(Mail::Folder { path }) = service.config().mail else { panic!("mails go into a folder") };
     let files =
-        std::fs::read_dir(path).map(|files| files.filter_map(Result::ok).collect()).unwrap_or(Vec::new());
+        std::fs::read_dir(path).map_or_else(|_| Vec::new(), |files| files.filter_map(Result::ok).collect());
     let mails = files.iter().filter(|file| file.path().extension().is_some_and(|ending| ending == "eml"));
     let texts = mails.map(|file| std::fs::read_to_string(file.path()).unwrap());
     // Quoted-printable: a long line goes on behind `=`.
