@@ -8,10 +8,12 @@ use std::{env, fs};
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 8] = [
     "guardian/auth/v1/common.proto",
     "guardian/auth/v1/error_reason.proto",
     "guardian/auth/v1/login.proto",
+    "guardian/auth/v1/login_oidc.proto",
+    "guardian/auth/v1/login_bankid.proto",
     "guardian/auth/v1/session.proto",
     "guardian/auth/v1/password.proto",
     "guardian/auth/v1/password_reset.proto",

@@ -31,15 +31,17 @@ struct PurposeKeys {
     digest: HashMap<Purpose, hmac::Key>,
 }
 
-const SEALING: [Purpose; 5] = [
+const SEALING: [Purpose; 7] = [
     Purpose::NationalIdSeal,
     Purpose::SigningKeySeal,
     Purpose::DeviceToken,
     Purpose::PageToken,
     Purpose::ResetRequestSeal,
+    Purpose::EidAttemptSeal,
+    Purpose::EvidenceSeal,
 ];
 
-const DIGESTING: [Purpose; 8] = [
+const DIGESTING: [Purpose; 9] = [
     Purpose::NationalIdIndex,
     Purpose::RefreshToken,
     Purpose::RefreshSuccessor,
@@ -47,6 +49,7 @@ const DIGESTING: [Purpose; 8] = [
     Purpose::ChangeTicket,
     Purpose::ResetToken,
     Purpose::MessageAddress,
+    Purpose::EidAttemptToken,
     Purpose::LimiterKey,
 ];
 
@@ -65,6 +68,9 @@ const fn label(purpose: Purpose) -> &'static [u8] {
         Purpose::ResetRequestSeal => b"guardian-auth/v1/reset-request-seal",
         Purpose::ResetToken => b"guardian-auth/v1/reset-token",
         Purpose::MessageAddress => b"guardian-auth/v1/message-address",
+        Purpose::EidAttemptSeal => b"guardian-auth/v1/eid-attempt-seal",
+        Purpose::EidAttemptToken => b"guardian-auth/v1/eid-attempt-token",
+        Purpose::EvidenceSeal => b"guardian-auth/v1/evidence-seal",
         Purpose::LimiterKey => b"guardian-auth/v1/limiter-key",
     }
 }

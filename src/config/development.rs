@@ -124,6 +124,8 @@ fn organization(
         limits: LimitPolicy::default(),
         correspondence,
         reset: Some(ResetPolicy { methods, link_lifetime: Duration::from_hours(1) }),
+        bankid: None,
+        oidc: Vec::new(),
         id,
     }
 }

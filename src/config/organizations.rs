@@ -108,6 +108,8 @@ fn read_one(reader: &mut Reader<'_>, sends_mail: bool) -> ReadOrganization {
                 pages,
             }),
             reset,
+            bankid: None,
+            oidc: Vec::new(),
         }),
         _ => None,
     };
@@ -188,6 +190,8 @@ fn read_limits(limits: &mut Reader<'_>) -> LimitPolicy {
         device: quota(limits, "device", FAILURES, usual.device),
         reset_organization: quota(limits, "reset_organization", REQUESTS, usual.reset_organization),
         reset_network: quota(limits, "reset_network", REQUESTS, usual.reset_network),
+        eid_organization: quota(limits, "eid_organization", LOGINS, usual.eid_organization),
+        eid_network: quota(limits, "eid_network", LOGINS, usual.eid_network),
     };
     let waits =
         u32::try_from(FAILURES_UNTIL_CLOSED).unwrap_or(u32::MAX).saturating_sub(read.account_long.burst);
@@ -202,6 +206,7 @@ fn read_limits(limits: &mut Reader<'_>) -> LimitPolicy {
 }
 
 const FAILURES: &str = "failures that a full bucket admits at once";
+const LOGINS: &str = "logins with an eID that a full bucket lets begin at once";
 const REQUESTS: &str = "requests that a full bucket admits at once";
 
 /// The same two keys for each bucket of [`LimitPolicy`]; what a bucket counts is told there and in the documentation.

@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::bankid::{BankIdFault, Signal};
 use super::id::{AuditEventId, GuardianId, SessionId};
 use super::message::DeliveryFault;
+use super::oidc::OidcFault;
 use super::organization::{OrganizationId, Portal};
 use super::reference_code::ReferenceCode;
 use super::time::Timestamp;
@@ -46,6 +48,14 @@ pub enum Fact {
     ChangeRequired,
     /// A login failed.
     LoginDenied(Cause),
+    /// A person was identified by an eID and a session began.
+    LoggedInWithEid(Eid),
+    /// A login with an eID failed.
+    EidLoginDenied(EidCause),
+    /// Something about a login with BankID that staff may want to know; it was not refused for this alone.
+    BankIdSignal(Signal),
+    /// A person with a new number has an account under the number before: staff can put the new one there.
+    NumberChangeProposed,
     /// A change of password failed.
     ChangeDenied(Cause),
     /// A password was changed by its owner.
@@ -127,6 +137,58 @@ pub enum Cause {
     ResetTokenOutdated,
     /// The request for a reset link waited for too long to be answered by a mail.
     RequestTooOld,
+    /// No account here has this number.
+    UnknownNationalId,
+    /// No account here has this number, but one has a temporary number of this day of birth and the same family name.
+    TemporaryNumberOnAccount,
+    /// No account here has this number, but one has the number that the person had before.
+    PreviousCoordinationNumber,
+    /// The account has nothing to do at any guardian portal: no child link, no contract, no login name.
+    NoRelation,
+}
+
+/// Which eID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Eid {
+    /// BankID, asked by ourselves.
+    BankId,
+    /// An `OpenID` provider.
+    Oidc,
+}
+
+impl Eid {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::BankId, Self::Oidc];
+
+    /// The name in the audit log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BankId => "bankid",
+            Self::Oidc => "oidc",
+        }
+    }
+}
+
+/// Why a login with an eID failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EidCause {
+    /// The person is identified, and there is no account to use.
+    Account(Cause),
+    /// The `OpenID` provider's answer names nobody.
+    Oidc(OidcFault),
+    /// The BankID order names nobody.
+    BankId(BankIdFault),
+}
+
+impl EidCause {
+    /// The name in the audit log; docs/logging.md says which eID it is of.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Account(cause) => cause.as_str(),
+            Self::Oidc(fault) => fault.as_str(),
+            Self::BankId(fault) => fault.as_str(),
+        }
+    }
 }
 
 /// Why a session ended.
@@ -162,6 +224,10 @@ impl Fact {
             Self::LoggedIn => "logged_in",
             Self::ChangeRequired => "change_required",
             Self::LoginDenied(_) => "login_denied",
+            Self::LoggedInWithEid(_) => "logged_in_with_eid",
+            Self::EidLoginDenied(_) => "eid_login_denied",
+            Self::BankIdSignal(_) => "bankid_signal",
+            Self::NumberChangeProposed => "number_change_proposed",
             Self::ChangeDenied(_) => "change_denied",
             Self::PasswordChanged => "password_changed",
             Self::PasswordClosed => "password_closed",
@@ -185,11 +251,15 @@ impl Fact {
             | Self::ChangeDenied(cause)
             | Self::ResetDenied(cause)
             | Self::ResetLinkRefused(cause) => Some(cause.as_str()),
+            Self::LoggedInWithEid(eid) => Some(eid.as_str()),
+            Self::EidLoginDenied(cause) => Some(cause.as_str()),
+            Self::BankIdSignal(signal) => Some(signal.as_str()),
             Self::MessageUndelivered(fault) => Some(fault.as_str()),
             Self::SessionEnded(end) => Some(end.as_str()),
             Self::RefreshReused(reuse) => Some(reuse.as_str()),
             Self::LoggedIn
             | Self::ChangeRequired
+            | Self::NumberChangeProposed
             | Self::PasswordChanged
             | Self::PasswordClosed
             | Self::ResetLinkQueued
@@ -203,7 +273,7 @@ impl Fact {
 
 impl Cause {
     /// All causes, for documentation tests.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::UnknownLoginName,
         Self::WrongPassword,
         Self::NoPassword,
@@ -229,6 +299,10 @@ impl Cause {
         Self::ResetTokenExpired,
         Self::ResetTokenOutdated,
         Self::RequestTooOld,
+        Self::UnknownNationalId,
+        Self::TemporaryNumberOnAccount,
+        Self::PreviousCoordinationNumber,
+        Self::NoRelation,
     ];
 
     /// The name in the audit log.
@@ -259,6 +333,10 @@ impl Cause {
             Self::ResetTokenExpired => "reset_token_expired",
             Self::ResetTokenOutdated => "reset_token_outdated",
             Self::RequestTooOld => "request_too_old",
+            Self::UnknownNationalId => "unknown_national_id",
+            Self::TemporaryNumberOnAccount => "temporary_number_on_account",
+            Self::PreviousCoordinationNumber => "previous_coordination_number",
+            Self::NoRelation => "no_relation",
         }
     }
 }

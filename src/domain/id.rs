@@ -91,6 +91,18 @@ opaque_id! {
     MessageId
 }
 opaque_id! {
+    /// A BankID order; not BankID's own reference.
+    BankIdLoginId
+}
+opaque_id! {
+    /// A signature that is kept as evidence of a login.
+    EvidenceId
+}
+opaque_id! {
+    /// A proposal to put a person's new number on the account of the number before.
+    ProposalId
+}
+opaque_id! {
     /// A school, preschool or location of an organization.
     SchoolId
 }

@@ -42,6 +42,10 @@ pub struct LimitPolicy {
     pub reset_organization: Quota,
     /// Requests for reset links from one network: 60 in an hour at most (B19).
     pub reset_network: Quota,
+    /// Logins with an eID that are begun in the organization: each one asks somebody else.
+    pub eid_organization: Quota,
+    /// Logins with an eID that are begun from one network. A school is one address, so it must hold a parents' evening.
+    pub eid_network: Quota,
 }
 
 impl Default for LimitPolicy {
@@ -58,6 +62,8 @@ impl Default for LimitPolicy {
             device: Quota::new(10, MINUTE),
             reset_organization: Quota::new(200, Duration::from_millis(300)),
             reset_network: Quota::new(30, Duration::from_mins(2)),
+            eid_organization: Quota::new(3000, Duration::from_millis(20)),
+            eid_network: Quota::new(200, Duration::from_millis(500)),
         }
     }
 }
@@ -88,7 +94,11 @@ pub enum Scope {
     ResetOrganization,
     /// Requests for reset links from a network.
     ResetNetwork(Network),
-    /// Wrong tokens of reset links from a network: who mistypes passwords there does not make links void.
+    /// Logins with an eID that are begun in an organization.
+    EidOrganization,
+    /// Logins with an eID that are begun from a network.
+    EidNetwork(Network),
+    /// Wrong tokens of reset links and of logins with an eID from a network: who mistypes passwords there does not make links void.
     TokenNetwork(Network),
 }
 
@@ -176,6 +186,18 @@ pub fn reset_reservation(
         Network::Unknown => {}
         Network::V4(_) | Network::V6(_) => {
             charges.push(Charge { scope: Scope::ResetNetwork(network), quota: policy.reset_network });
+        }
+    }
+    Reservation { organization: organization.clone(), charges }
+}
+
+/// The buckets of a login with an eID that is begun. Nothing is given back: somebody else was asked.
+pub fn eid_reservation(policy: &LimitPolicy, organization: &OrganizationId, network: Network) -> Reservation {
+    let mut charges = vec![Charge { scope: Scope::EidOrganization, quota: policy.eid_organization }];
+    match network {
+        Network::Unknown => {}
+        Network::V4(_) | Network::V6(_) => {
+            charges.push(Charge { scope: Scope::EidNetwork(network), quota: policy.eid_network });
         }
     }
     Reservation { organization: organization.clone(), charges }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::bankid::BankIdPolicy;
 use super::identifier::{Email, LeadingZeros, Region};
 use super::limits::LimitPolicy;
+use super::oidc::{Provider, ProviderId};
 use super::password::PasswordPolicy;
 use super::password_reset::ResetMethod;
 
@@ -164,11 +166,20 @@ pub struct Organization {
     pub correspondence: Option<Correspondence>,
     /// How passwords are reset by mail; `None`: they are not. Needs a correspondence with pages of each portal.
     pub reset: Option<ResetPolicy>,
+    /// How BankID is used; `None`: it is not. Portals without a return page offer it on another device only.
+    pub bankid: Option<BankIdPolicy>,
+    /// The `OpenID` providers, in the order in which a portal should offer them.
+    pub oidc: Vec<Provider>,
 }
 
 impl Organization {
     /// What the organization does with zeros in front of login names.
     pub const fn leading_zeros(&self) -> LeadingZeros {
         if self.strip_leading_zeros { LeadingZeros::Strip } else { LeadingZeros::Keep }
+    }
+
+    /// The provider of this name, if the portal offers it.
+    pub fn provider(&self, id: &ProviderId, portal: Portal) -> Option<&Provider> {
+        self.oidc.iter().find(|provider| provider.id == *id && provider.portals.contains(&portal))
     }
 }

@@ -24,6 +24,12 @@ impl TokenKind {
     pub const CHANGE_TICKET: Self = Self("gct_");
     /// In the link that sets a new password.
     pub const RESET: Self = Self("grt_");
+    /// Binds a login with an eID to the browser that began it.
+    pub const BINDING: Self = Self("gbs_");
+    /// The `state` of a login at an `OpenID` provider.
+    pub const STATE: Self = Self("gos_");
+    /// What BankID's app brings back to the browser at the same device.
+    pub const RETURN_NONCE: Self = Self("gbn_");
 
     /// A new token.
     pub fn new_token(self, entropy: &dyn Entropy) -> Secret<String> {

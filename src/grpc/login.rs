@@ -65,6 +65,7 @@ impl LoginService for LoginHandlers {
                 .into_iter()
                 .map(|method| reset_method(method).into())
                 .collect(),
+            oidc_providers: Vec::new(),
         }))
     }
 

@@ -29,6 +29,12 @@ pub enum Purpose {
     ResetToken,
     /// Digests of the addresses that reset links were sent to, and of recipients with a budget.
     MessageAddress,
+    /// Sealing what belongs to a login with an eID that is under way: nonces, order references, QR secrets, results.
+    EidAttemptSeal,
+    /// Digests of states, binding secrets and return nonces.
+    EidAttemptToken,
+    /// Sealing signatures that are kept as evidence.
+    EvidenceSeal,
     /// Keys of the rate limiter.
     LimiterKey,
 }

@@ -37,6 +37,8 @@ pub(crate) fn roomy(config: &mut Config) {
             device: wide,
             reset_organization: wide,
             reset_network: wide,
+            eid_organization: wide,
+            eid_network: wide,
         };
     }
 }

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use guardian_auth::domain::audit::{Cause, Fact, Reuse, SessionEnd};
+use guardian_auth::domain::audit::{Cause, Eid, EidCause, Fact, Reuse, SessionEnd};
+use guardian_auth::domain::bankid::Signal;
 use guardian_auth::domain::caller::CallerKind;
 use guardian_auth::domain::message::DeliveryFault;
 use guardian_auth::domain::time::Timestamp;
@@ -236,12 +237,16 @@ fn section(from: &str) -> BTreeSet<&'static str> {
 }
 
 /// One of each kind; a new kind does not compile until it has an arm, and then a row here.
-fn facts() -> [Fact; 16] {
+fn facts() -> [Fact; 20] {
     const fn exhaustive(fact: Fact) -> Fact {
         match fact {
             Fact::LoggedIn
             | Fact::ChangeRequired
             | Fact::LoginDenied(_)
+            | Fact::LoggedInWithEid(_)
+            | Fact::EidLoginDenied(_)
+            | Fact::BankIdSignal(_)
+            | Fact::NumberChangeProposed
             | Fact::ChangeDenied(_)
             | Fact::PasswordChanged
             | Fact::PasswordClosed
@@ -261,6 +266,10 @@ fn facts() -> [Fact; 16] {
         exhaustive(Fact::LoggedIn),
         Fact::ChangeRequired,
         Fact::LoginDenied(Cause::WrongPassword),
+        Fact::LoggedInWithEid(Eid::BankId),
+        Fact::EidLoginDenied(EidCause::Account(Cause::UnknownNationalId)),
+        Fact::BankIdSignal(Signal::RiskHigh),
+        Fact::NumberChangeProposed,
         Fact::ChangeDenied(Cause::WrongPassword),
         Fact::PasswordChanged,
         Fact::PasswordClosed,

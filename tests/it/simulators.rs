@@ -394,6 +394,7 @@ impl LoginService for Scripted {
                 proto::ResetMethod::DebtorNumberAndEmail.into(),
                 proto::ResetMethod::DebtorNumberAndBsn.into(),
             ],
+            oidc_providers: Vec::new(),
         }))
     }
 

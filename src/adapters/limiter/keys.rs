@@ -123,6 +123,11 @@ impl BucketKeys {
                 message.field(b"reset-network");
                 message.network(network);
             }
+            Scope::EidOrganization => message.field(b"eid-organization"),
+            Scope::EidNetwork(network) => {
+                message.field(b"eid-network");
+                message.network(network);
+            }
             Scope::TokenNetwork(network) => {
                 message.field(b"token-network");
                 message.network(network);

@@ -39,8 +39,11 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: &[Migration] =
-    &[migration!(1, "0001_guardians_and_sessions"), migration!(2, "0002_password_reset_and_messages")];
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "0001_guardians_and_sessions"),
+    migration!(2, "0002_password_reset_and_messages"),
+    migration!(3, "0003_eid_logins"),
+];
 
 /// PostgreSQL: replicas that start together take turns, however long the first one needs. After that a statement may
 /// not wait for the locks of others, or everybody else would wait behind it; nor is a long one a defect. The number is

@@ -10,6 +10,7 @@ mod change_password;
 mod config;
 mod dialect;
 mod directory_import;
+mod eid_login;
 mod error;
 mod login_password;
 mod message_budget;

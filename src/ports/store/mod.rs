@@ -6,6 +6,9 @@
 mod audit;
 mod change_password;
 mod directory_import;
+mod eid_login;
+mod login_bankid;
+mod login_oidc;
 mod login_password;
 mod outbox;
 mod password_reset;
@@ -19,6 +22,11 @@ pub use change_password::{
 pub use directory_import::{
     DirectoryStore, KnownRows, PreparedChild, PreparedGuardian, PreparedRow, PreparedSchool, SealedNationalId,
 };
+pub use eid_login::{
+    DeniedEidLogin, EidLoginStore, EidOpenOutcome, NewEidSession, NewEvidence, NumberProposal,
+};
+pub use login_bankid::{BankIdOrder, CollectorLease, LoginBankIdStore, Progress};
+pub use login_oidc::{LoginOidcStore, OidcAttempt, TakenAttempt};
 pub use login_password::{
     ChangeTicket, Failure, FailureCount, HashParametersInUse, LoginPasswordStore, NewSession, OpenOutcome,
 };
@@ -54,6 +62,9 @@ pub trait Store:
     + ChangePasswordStore
     + PasswordResetStore
     + OutboxStore
+    + EidLoginStore
+    + LoginOidcStore
+    + LoginBankIdStore
     + DirectoryStore
     + SigningKeyStore
     + AuditStore
@@ -67,6 +78,12 @@ impl<T> Store for T where
         + ChangePasswordStore
         + PasswordResetStore
         + OutboxStore
+        + EidLoginStore
+        + LoginOidcStore
+        + LoginBankIdStore
+        + EidLoginStore
+        + LoginOidcStore
+        + LoginBankIdStore
         + DirectoryStore
         + SigningKeyStore
         + AuditStore

@@ -36,6 +36,8 @@ fn organization(id: &str, region: Region) -> Organization {
         limits: LimitPolicy::default(),
         correspondence: None,
         reset: None,
+        bankid: None,
+        oidc: Vec::new(),
     }
 }
 

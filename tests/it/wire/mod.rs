@@ -96,6 +96,8 @@ fn organization(id: &str, portals: &[Portal]) -> Organization {
         limits: LimitPolicy::default(),
         correspondence: None,
         reset: None,
+        bankid: None,
+        oidc: Vec::new(),
     }
 }
 
