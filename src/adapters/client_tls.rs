@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Why the TLS settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,24 @@ pub enum TrustError {
 /// # Errors
 /// See [`TrustError`].
 pub fn client_config(authorities_pem: Option<&[u8]>) -> Result<ClientConfig, TrustError> {
+    Ok(trusting(authorities_pem)?.with_no_client_auth())
+}
+
+/// The same, and a certificate of our own is shown: the chain, our end first, and its key.
+///
+/// # Errors
+/// See [`TrustError`]; a key that is not the certificate's is [`TrustError::Tls`].
+pub fn mutual_config(
+    authorities_pem: Option<&[u8]>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ClientConfig, TrustError> {
+    Ok(trusting(authorities_pem)?.with_client_auth_cert(chain, key)?)
+}
+
+fn trusting(
+    authorities_pem: Option<&[u8]>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TrustError> {
     let mut roots = RootCertStore::empty();
     match authorities_pem {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -41,8 +60,7 @@ pub fn client_config(authorities_pem: Option<&[u8]>) -> Result<ClientConfig, Tru
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+        .with_root_certificates(roots))
 }
 
 /// Whether a host is this machine, so that what goes there without TLS is on no line.

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use rustls::ClientConfig;
 
 use super::client_tls::{TrustError, client_config, is_loopback};
 
-/// Bytes of an answer at most: those that we ask for have a few hundred.
+/// Bytes of an answer at most, unless more are asked for: those that we ask for have a few hundred.
 const LONGEST_ANSWER_BYTES: usize = 16 * 1024;
+
+/// A connection that nobody uses is closed after this time: sooner than servers usually do, so that none is used that
+/// the other side has just closed.
+const IDLE_CONNECTION: Duration = Duration::from_secs(10);
 
 /// Of the time for a request, the part that may go by until the connection stands. The rest is for the answer: so a
 /// request that ran out of time without a connection is told from one that the other side may have.
@@ -42,37 +48,68 @@ pub enum HttpFault {
 pub struct HttpAnswer {
     /// Its status.
     pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// Its body.
     pub body: Vec<u8>,
 }
 
-/// Makes requests: no redirect is followed, no proxy variable is read, no connection is kept, nothing is tried again.
-pub struct HttpClient(reqwest::Client);
+/// How requests are made.
+pub struct HttpSettings {
+    /// Whom TLS trusts, and whose certificate it shows.
+    pub tls: ClientConfig,
+    /// The time for a request with its answer.
+    pub timeout: Duration,
+    /// Bytes of an answer at most.
+    pub longest_answer_bytes: usize,
+    /// Connections to one host that are kept for the next request; 0: each request has its own.
+    pub kept_connections: usize,
+}
+
+/// Makes requests: no redirect is followed, no proxy variable is read, nothing is tried again.
+pub struct HttpClient {
+    client: reqwest::Client,
+    longest_answer_bytes: usize,
+}
 
 impl HttpClient {
     /// A client that trusts the certificate authorities of this PEM text and no other, or those of the web if there is
-    /// none. `timeout` is the time for a request with its answer.
+    /// none, and keeps no connection: requests are rare, and on a connection that is dying none can be told from one that
+    /// arrived. `timeout` is the time for a request with its answer.
     ///
     /// # Errors
     /// See [`HttpClientError`].
     pub fn new(authorities_pem: Option<&[u8]>, timeout: Duration) -> Result<Self, HttpClientError> {
+        Self::with(HttpSettings {
+            tls: client_config(authorities_pem)?,
+            timeout,
+            longest_answer_bytes: LONGEST_ANSWER_BYTES,
+            kept_connections: 0,
+        })
+    }
+
+    /// A client of these settings.
+    ///
+    /// # Errors
+    /// See [`HttpClientError`].
+    pub fn with(settings: HttpSettings) -> Result<Self, HttpClientError> {
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(client_config(authorities_pem)?)
-            .connect_timeout(timeout / CONNECT_SHARE)
-            .timeout(timeout)
+            .tls_backend_preconfigured(settings.tls)
+            .connect_timeout(settings.timeout / CONNECT_SHARE)
+            .timeout(settings.timeout)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
-            // Requests are rare, and on a connection that is dying none can be told from one that arrived.
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(settings.kept_connections)
+            .pool_idle_timeout(IDLE_CONNECTION)
             .referer(false)
             .build()?;
-        Ok(Self(client))
+        Ok(Self { client, longest_answer_bytes: settings.longest_answer_bytes })
     }
 
     /// A request, to be filled and given to [`Self::send`].
     pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        self.0.request(method, url)
+        self.client.request(method, url)
     }
 
     /// Sends a request and reads its answer, whatever its status.
@@ -88,14 +125,15 @@ impl HttpClient {
                 HttpFault::NoAnswer
             }
         })?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|_| HttpFault::NoAnswer)? {
-            if body.len() + chunk.len() > LONGEST_ANSWER_BYTES {
+            if body.len() + chunk.len() > self.longest_answer_bytes {
                 return Err(HttpFault::AnswerTooLong);
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(HttpAnswer { status: response.status(), body })
+        Ok(HttpAnswer { status, headers, body })
     }
 }
 
