@@ -47,6 +47,11 @@ impl Device {
 pub struct HintCode(String);
 
 impl HintCode {
+    /// The app has not been opened, or the code not been scanned.
+    pub const OUTSTANDING: &str = "outstandingTransaction";
+    /// Nobody opened the app in time: another order may take its place.
+    pub const START_FAILED: &str = "startFailed";
+
     /// Reads a code; one that is no word of 1 to 64 letters and digits is read as `unknown`.
     pub fn new(code: &str) -> Self {
         let formed = (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -107,6 +112,15 @@ pub enum Risk {
 }
 
 impl Risk {
+    /// BankID's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Moderate => "moderate",
+            Self::High => "high",
+        }
+    }
+
     /// Reads BankID's word. One that we do not know is none: missing is not low.
     pub fn parse(text: &str) -> Option<Self> {
         match text {

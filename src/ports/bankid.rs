@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 
-use crate::domain::bankid::{HintCode, Risk};
+use crate::domain::bankid::{Device, HintCode, Risk};
 use crate::domain::identifier::PersonalNumber;
 use crate::domain::secret::Secret;
 
@@ -12,6 +12,8 @@ use crate::domain::secret::Secret;
 pub struct AuthRequest<'a> {
     /// The address of the end user's device, as the portal saw it. An IPv4-mapped one is sent as IPv4.
     pub end_user_ip: IpAddr,
+    /// On which device BankID is: a QR code is for a phone's BankID only.
+    pub device: Device,
     /// The portal's domain.
     pub referring_domain: &'a str,
     /// The browser's user agent; 256 characters of it are sent.
