@@ -311,6 +311,8 @@ impl ReturnPage {
 /// How an organization uses BankID. How it is talked to is the adapter's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BankIdPolicy {
+    /// The portals that offer it.
+    pub portals: Vec<super::organization::Portal>,
     /// What is done with signals.
     pub risk: RiskPolicy,
     /// To which page of each portal the app returns.
