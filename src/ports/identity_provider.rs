@@ -19,6 +19,8 @@ pub struct AuthorizationRequest<'a> {
     pub locale: Option<&'a str>,
     /// `login_hint`, if one was given.
     pub login_hint: Option<&'a Secret<String>>,
+    /// Now: a pushed request may carry a signed assertion, which ends soon.
+    pub now: Timestamp,
 }
 
 /// What came back, with what the attempt remembers.

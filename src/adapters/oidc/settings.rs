@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::adapters::http_client::HttpClientError;
 use crate::domain::oidc::{ClaimMapping, Strength};
 use crate::domain::secret::Secret;
 
@@ -63,4 +64,48 @@ pub enum Pushed {
     Always,
     /// Never.
     Never,
+}
+
+/// Why a provider cannot be made of its settings.
+#[derive(Debug, thiserror::Error)]
+pub enum OidcSettingsError {
+    /// The issuer is no address.
+    #[error("the issuer is no URL, or has a user name, query or fragment")]
+    Issuer,
+    /// Without TLS everybody on the way logs in as whom they like.
+    #[error("without TLS a provider must be on this machine")]
+    PlaintextBeyondLoopback,
+    /// Our name there is none.
+    #[error("the client id is empty or holds other than visible ASCII and spaces")]
+    ClientId,
+    /// The client secret is none.
+    #[error("the client secret is empty")]
+    ClientSecret,
+    /// The key that signs assertions cannot be used.
+    #[error("the client's key is no PKCS#8 PEM of an RSA (2048 bits or more), P-256 or Ed25519 key")]
+    ClientKey,
+    /// The client is known by its certificate, and has none.
+    #[error("authentication by TLS needs a client certificate")]
+    CertificateMissing,
+    /// The certificate of the client cannot be read.
+    #[error("the client certificate or its key is no PEM: {0}")]
+    Certificate(#[from] rustls_pki_types::pem::Error),
+    /// The address that the browser comes back to is none.
+    #[error("the redirect address is no URL, or has a fragment")]
+    RedirectUri,
+    /// A scope is none.
+    #[error("a scope is empty or holds a space, a quote, a backslash or other than visible ASCII")]
+    Scope,
+    /// A parameter is ours to set, or named twice.
+    #[error("the parameter {0} of the authorization request is set by this service, or given twice")]
+    ExtraParameter(String),
+    /// No claim identifies anybody.
+    #[error("the mapping names no claim")]
+    Mapping,
+    /// There is no time for a request.
+    #[error("the time for a request is zero")]
+    Timeout,
+    /// The client cannot be made.
+    #[error(transparent)]
+    Client(#[from] HttpClientError),
 }
