@@ -49,7 +49,7 @@ pub enum Situation {
     Rfa27,
     /// The device cannot read the document.
     Rfa28,
-    /// Several BankIDs on the device.
+    /// More than one BankID on the device.
     Rfa29,
     /// The further step failed.
     Rfa30,
