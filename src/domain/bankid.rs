@@ -17,6 +17,9 @@ pub const ORDER_LIFETIME: Duration = Duration::from_mins(10);
 /// A terminal result waits this long for the portal to fetch the session: app to browser and back takes seconds.
 pub const RESULT_LIFETIME: Duration = Duration::from_mins(3);
 
+/// Bytes of the text that the app shows: BankID takes 1,500 characters of it in base64 (`userVisibleData` of `/auth`).
+pub const LONGEST_INTENT_BYTES: usize = 1125;
+
 /// On which device BankID is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Device {
@@ -319,8 +322,8 @@ pub struct BankIdPolicy {
     pub return_pages: std::collections::BTreeMap<super::organization::Portal, ReturnPage>,
     /// The domain that BankID is told as the portal's (`web.referringDomain`).
     pub referring_domain: String,
-    /// What the app shows above the code, up to 1,000 characters: names the portal, so that a guardian who was led
-    /// astray can notice. Empty: nothing.
+    /// What the app shows above the code, up to [`LONGEST_INTENT_BYTES`]: names the portal, so that a guardian who was
+    /// led astray can notice. Empty: nothing.
     pub intent: String,
     /// How long signatures are kept as evidence.
     pub evidence_retention: Duration,

@@ -330,7 +330,6 @@ impl BankIdCollector {
         let begun = bankid
             .auth(&AuthRequest {
                 end_user_ip,
-                device: order.device,
                 referring_domain: &policy.referring_domain,
                 user_agent: &order.user_agent,
                 device_identifier: secrets.device_identifier.as_ref(),

@@ -133,7 +133,6 @@ impl LoginBankIdFlow {
         }
         let request = AuthRequest {
             end_user_ip: address,
-            device,
             referring_domain: &policy.referring_domain,
             user_agent: &origin.client.user_agent,
             device_identifier: device_identifier.as_ref(),
@@ -246,7 +245,7 @@ impl LoginBankIdFlow {
             Some(fault) => {
                 let cause = EidCause::BankId(fault);
                 let reference = self.eid.refuse_order(&record, &identified, cause).await?;
-                Err(Error::Failed { message_id: Some(Situation::Rfa22.message().id), reference })
+                Err(Error::Failed { message_id: Some(Situation::Rfa22.id()), reference })
             }
         }
     }
@@ -323,8 +322,9 @@ impl LoginBankIdFlow {
         device: Device,
         user_agent: &str,
     ) -> Error {
-        let situation = match error {
-            BankIdError::AlreadyInProgress => Situation::Rfa4,
+        let situation = error.situation();
+        match error {
+            BankIdError::AlreadyInProgress => {}
             BankIdError::InvalidParameters(detail) => {
                 tracing::error!(
                     detail,
@@ -332,17 +332,16 @@ impl LoginBankIdFlow {
                     device = device.as_str(),
                     "BankID refuses the parameters of an order"
                 );
-                Situation::Rfa22
             }
             BankIdError::Misconfigured(detail) => {
                 tracing::error!(detail, "BankID refuses us");
                 return unavailable(detail);
             }
             BankIdError::Unavailable(detail) => return unavailable(detail),
-        };
+        }
         let cause = EidCause::BankId(BankIdFault::BankIdError);
         match self.eid.note_failure(record, cause).await {
-            Ok(reference) => Error::Failed { message_id: Some(situation.message().id), reference },
+            Ok(reference) => Error::Failed { message_id: Some(situation.id()), reference },
             Err(error) => error.into(),
         }
     }
@@ -351,7 +350,7 @@ impl LoginBankIdFlow {
         let on_phone = is_phone(&order.user_agent);
         let situation = Situation::of(order.state, order.hint.as_ref(), order.device, on_phone);
         let reference = reference(self.vault.as_ref(), &order.id);
-        Error::Failed { message_id: Some(situation.message().id), reference }
+        Error::Failed { message_id: Some(situation.id()), reference }
     }
 
     async fn invalid(&self, record: &Record<'_>, fault: BankIdFault) -> Error {

@@ -139,6 +139,7 @@ impl LoginOidcFlow {
         let [state, binding_secret, nonce, code_verifier] =
             [TokenKind::STATE, TokenKind::BINDING, TokenKind::NONCE, TokenKind::CODE_VERIFIER]
                 .map(|kind| kind.new_token(entropy));
+        let begun = self.clock.now();
         let authorization_url = self
             .provider(&organization, &provider)?
             .authorization_url(&AuthorizationRequest {
@@ -147,6 +148,7 @@ impl LoginOidcFlow {
                 code_verifier: &code_verifier,
                 locale: locale.as_deref(),
                 login_hint: login_hint.as_ref(),
+                now: begun,
             })
             .await
             .map_err(|error| match error {
@@ -154,7 +156,6 @@ impl LoginOidcFlow {
                 // Nothing but the request came from us: a provider that refuses it is set up otherwise than we think.
                 ProviderError::Refused(fault) => unavailable(fault.as_str().to_owned()),
             })?;
-        let begun = self.clock.now();
         let state_digest = self.digest(&state);
         let remembered = Secret::new(format!("{}\n{}", nonce.expose(), code_verifier.expose()));
         let attempt = OidcAttempt {
