@@ -4,6 +4,7 @@ pub mod attempt;
 pub mod bankid_board;
 pub mod bankid_collector;
 pub mod bankid_order;
+pub mod bankid_status;
 pub mod bankid_watch;
 pub mod change_password;
 pub mod devices;
