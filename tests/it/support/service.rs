@@ -19,6 +19,8 @@ use guardian_auth::domain::time::Timestamp;
 use guardian_auth::ports::clock::Clock;
 use guardian_auth::ports::password_hasher::PasswordHasher as _;
 use guardian_auth::proto;
+use guardian_auth::proto::login_bank_id_service_client::LoginBankIdServiceClient;
+use guardian_auth::proto::login_oidc_service_client::LoginOidcServiceClient;
 use guardian_auth::proto::login_service_client::LoginServiceClient;
 use guardian_auth::proto::login_with_password_response::Outcome;
 use guardian_auth::proto::password_reset_service_client::PasswordResetServiceClient;
@@ -271,6 +273,10 @@ pub struct Calls {
     pub session: SessionServiceClient<AsCaller>,
     /// `PasswordService`.
     pub password: PasswordServiceClient<AsCaller>,
+    /// `LoginOidcService`.
+    pub oidc: LoginOidcServiceClient<AsCaller>,
+    /// `LoginBankIdService`.
+    pub bankid: LoginBankIdServiceClient<AsCaller>,
     /// `PasswordResetService`.
     pub reset: PasswordResetServiceClient<AsCaller>,
 }
@@ -296,6 +302,8 @@ impl Calls {
         let through = || InterceptedService::new(channel.clone(), bearer.clone());
         Self {
             login: LoginServiceClient::new(through()),
+            oidc: LoginOidcServiceClient::new(through()),
+            bankid: LoginBankIdServiceClient::new(through()),
             session: SessionServiceClient::new(through()),
             password: PasswordServiceClient::new(through()),
             reset: PasswordResetServiceClient::new(through()),
