@@ -1,4 +1,4 @@
-//! Attempts at OpenID providers: taken once, in the browser that began them.
+//! Attempts at `OpenID` providers: taken once, in the browser that began them.
 
 use std::sync::Arc;
 use std::time::Duration;
