@@ -105,6 +105,8 @@ impl Running {
                 portal: Portal::Parent,
                 token: Secret::new("a-token-that-is-in-no-page".to_owned()),
             }],
+            bankid: None,
+            providers: None,
         };
         let stop = CancellationToken::new();
         tokio::spawn(Pages::serve(listener, settings, stop.clone()));
@@ -565,7 +567,13 @@ async fn the_pages_end_with_the_service_whoever_is_connected() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let grpc = SocketAddr::from(([127, 0, 0, 1], 0));
-    let settings = Settings { mailbox_dir: "nowhere".into(), grpc, portals: Vec::new() };
+    let settings = Settings {
+        mailbox_dir: "nowhere".into(),
+        grpc,
+        portals: Vec::new(),
+        bankid: None,
+        providers: None,
+    };
     let stop = CancellationToken::new();
     let served = tokio::spawn(Pages::serve(listener, settings, stop.clone()));
     let mut half = TcpStream::connect(address).await.unwrap();
