@@ -188,12 +188,11 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
 
 /// Logins with an eID: by clicking, and by a command each.
 fn print_eids(token: &str, grpc: SocketAddr, pages: SocketAddr) {
-    let urls = format!("http://{grpc} http://{pages}");
     println!(
         "\n  # eIDs, by clicking: the buttons of http://{pages}/portal/{KOMMUN}/parent (BankID, Idura, Signicat, Freja, Sweden Connect)\n  # and of http://{pages}/portal/{OPVANG}/parent (DigiD); the phone with BankID is http://{pages}/bankid."
     );
     println!("  # BankID on another device, signed by Alma Sjöberg. Without --persona: scan and sign yourself.");
-    println!("  cargo run --example login_bankid -- {token} {urls} --persona 197001019806");
+    println!("  cargo run --example login_bankid -- {token} http://{grpc} http://{pages} --persona 197001019806");
     println!("  # An OpenID provider: idura, signicat, freja or swedenconnect.");
-    println!("  cargo run --example login_oidc -- {token} freja {urls} --persona 197001019806");
+    println!("  cargo run --example login_oidc -- {token} {KOMMUN} freja http://{grpc} --persona 197001019806");
 }
