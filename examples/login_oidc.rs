@@ -132,7 +132,8 @@ async fn log_in(authorization_url: &str, persona: &str) -> Result<Url, Box<dyn E
     let origin = Url::parse(action)?.origin().ascii_serialization();
     let form = [("transaction", transaction), ("person", person), ("decision", "approve")];
     let sent = browser.post(action).header(header::ORIGIN, origin).form(&form).send().await?;
-    let location = sent.headers().get(header::LOCATION).ok_or("the provider did not send the browser back")?;
+    let location =
+        sent.headers().get(header::LOCATION).ok_or("the provider did not send the browser back")?;
     Ok(Url::parse(location.to_str()?)?)
 }
 

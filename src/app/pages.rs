@@ -29,9 +29,9 @@ pub async fn pages<S: BuildHasher + Sync>(
     stop: CancellationToken,
 ) -> anyhow::Result<JoinHandle<()>> {
     let Some(Mail::Folder { path }) = &config.mail else { anyhow::bail!("mails do not go into a folder") };
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("--pages: {address} cannot be listened on; is something else using it? --pages takes another"))?;
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("--pages: {address} cannot be listened on; is something else using it? --pages takes another")
+    })?;
     let access = |organization: &Organization| {
         let token = tokens.get(&format!("{}-portal", organization.id.as_str()));
         let access =

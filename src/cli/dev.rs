@@ -191,8 +191,14 @@ fn print_eids(token: &str, grpc: SocketAddr, pages: SocketAddr) {
     println!(
         "\n  # eIDs, by clicking: the buttons of http://{pages}/portal/{KOMMUN}/parent (BankID, Idura, Signicat, Freja, Sweden Connect)\n  # and of http://{pages}/portal/{OPVANG}/parent (DigiD); the phone with BankID is http://{pages}/bankid."
     );
-    println!("  # BankID on another device, signed by Alma Sjöberg. Without --persona: scan and sign yourself.");
-    println!("  cargo run --example login_bankid -- {token} http://{grpc} http://{pages} --persona 197001019806");
+    println!(
+        "  # BankID on another device, signed by Alma Sjöberg. Without --persona: scan and sign yourself."
+    );
+    println!(
+        "  cargo run --example login_bankid -- {token} http://{grpc} http://{pages} --persona 197001019806"
+    );
     println!("  # An OpenID provider: idura, signicat, freja or swedenconnect.");
-    println!("  cargo run --example login_oidc -- {token} {KOMMUN} freja http://{grpc} --persona 197001019806");
+    println!(
+        "  cargo run --example login_oidc -- {token} {KOMMUN} freja http://{grpc} --persona 197001019806"
+    );
 }

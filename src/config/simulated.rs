@@ -12,9 +12,9 @@ use crate::domain::oidc::{
 use crate::domain::organization::{Organization, OrganizationId, Portal};
 use crate::domain::secret::Secret;
 
+use super::Config;
 use super::bankid::{BankIdAccess, BankIdEnvironment, BankIdIdentity};
 use super::oidc::{OidcAccess, OidcClientAuth, OidcPushed};
-use super::Config;
 
 /// The state is gone earlier.
 const RETENTION: Duration = Duration::from_hours(24);

@@ -58,7 +58,9 @@ impl Failure {
         match self.reason.as_str() {
             "INVALID_CREDENTIALS" => "The login failed. Check the login name and the password.",
             "EID_LOGIN_FAILED" => "The login with the eID did not come about. Begin again.",
-            "EID_LOGIN_DENIED" => "You are known, but nothing here is for you. Ask the school, and give it this code.",
+            "EID_LOGIN_DENIED" => {
+                "This eID opens nothing here. Ask the school, and give it the reference code."
+            }
             "LOGIN_ATTEMPT_INVALID" => "This login is over, or was begun elsewhere. Begin again.",
             "WRONG_PORTAL" => "Your account is at another portal. Log in there.",
             "RATE_LIMITED" => "There were too many tries. Wait a little, then try again.",

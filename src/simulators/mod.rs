@@ -122,7 +122,10 @@ impl Pages {
                 "/portal/{organization}/{portal}/new-password",
                 get(portal::password_reset::new_password_page).post(portal::password_reset::new_password),
             )
-            .route("/portal/{organization}/{portal}/bankid", get(portal::bankid::wait).post(portal::bankid::start))
+            .route(
+                "/portal/{organization}/{portal}/bankid",
+                get(portal::bankid::wait).post(portal::bankid::start),
+            )
             .route("/portal/{organization}/{portal}/bankid/return", get(portal::bankid::returned))
             .route("/portal/{organization}/{portal}/bankid/cancel", post(portal::bankid::cancel))
             .route("/portal/{organization}/{portal}/oidc/{provider}", post(portal::oidc::start))

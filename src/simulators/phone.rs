@@ -159,8 +159,6 @@ pub(super) async fn decide(
         (Err(error), Some(order)) => {
             frame::page("BankID on a phone", None, asking(&order, Some(error))).into_response()
         }
-        (Err(error), None) => {
-            frame::page("BankID on a phone", None, ready(Some(error))).into_response()
-        }
+        (Err(error), None) => frame::page("BankID on a phone", None, ready(Some(error))).into_response(),
     }
 }

@@ -87,7 +87,10 @@ pub(super) struct Decision {
 pub(super) async fn decide(Asked(provider): Asked, Form(decision): Form<Decision>) -> Response {
     let now = provider.now();
     let Some(request) = provider.state().shown.take(&decision.transaction, now) else {
-        return refuse(&provider, Wrong::Stranger("This page was used, or is too old. Begin at the portal again."));
+        return refuse(
+            &provider,
+            Wrong::Stranger("This page was used, or is too old. Begin at the portal again."),
+        );
     };
     let person = provider.broker.persons().get(decision.person).copied();
     let (Some(person), "approve") = (person, decision.decision.as_str()) else {
@@ -115,7 +118,12 @@ fn refuse(provider: &Provider, wrong: Wrong) -> Response {
 }
 
 /// To the client, with `state` and `iss` (RFC 9207).
-fn back(provider: &Provider, redirect_uri: &str, state: Option<&str>, parameters: &[(&str, &str)]) -> Response {
+fn back(
+    provider: &Provider,
+    redirect_uri: &str,
+    state: Option<&str>,
+    parameters: &[(&str, &str)],
+) -> Response {
     let Ok(mut url) = Url::parse(redirect_uri) else { return StatusCode::BAD_REQUEST.into_response() };
     url.query_pairs_mut()
         .extend_pairs(parameters)

@@ -203,7 +203,10 @@ mod tests {
         let signicat = said(Broker::Signicat, "197001019806", &["nin"]);
         assert!(!signicat.id_token.contains_key("nin"), "in userinfo alone");
         assert_eq!(signicat.userinfo["nin"], "197001019806");
-        assert!(!said(Broker::Signicat, "197001019806", &[]).userinfo.contains_key("nin"), "with its scope alone");
+        assert!(
+            !said(Broker::Signicat, "197001019806", &[]).userinfo.contains_key("nin"),
+            "with its scope alone"
+        );
         let digid = said(Broker::DigiD, "999990007", &["nin"]);
         assert_eq!(digid.userinfo["idp_id"], "s00000000:999990007");
         assert!(!digid.userinfo.contains_key("family_name"));

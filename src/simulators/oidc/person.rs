@@ -97,10 +97,16 @@ mod tests {
         let is_sample = |person: &&Person| !person.note.contains("refused");
         for person in SWEDISH.iter().chain(&DUTCH).filter(is_sample) {
             let (date, serial) = person.number.split_at(8);
-            let written = [person.number.to_owned(), format!("{date}-{serial}"), person.number[1..].to_owned()];
-            let is_of = |row: &&str| written.iter().any(|it| row.contains(&format!("\"national_id\":\"{it}\"")));
+            let written =
+                [person.number.to_owned(), format!("{date}-{serial}"), person.number[1..].to_owned()];
+            let is_of =
+                |row: &&str| written.iter().any(|it| row.contains(&format!("\"national_id\":\"{it}\"")));
             let row = directories.lines().find(is_of).unwrap();
-            assert!(row.contains(&format!("\"family_name\":\"{}\"", person.family_name)), "{}", person.family_name);
+            assert!(
+                row.contains(&format!("\"family_name\":\"{}\"", person.family_name)),
+                "{}",
+                person.family_name
+            );
         }
     }
 }

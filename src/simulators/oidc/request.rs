@@ -106,7 +106,8 @@ mod tests {
     #[test]
     fn who_is_not_registered_is_sent_nowhere() {
         assert!(read(&[]).is_ok());
-        for change in [("client_id", "other"), ("client_id", ""), ("redirect_uri", "http://127.0.0.1/back/")] {
+        for change in [("client_id", "other"), ("client_id", ""), ("redirect_uri", "http://127.0.0.1/back/")]
+        {
             assert!(matches!(read(&[change]), Err(Wrong::Stranger(_))), "{change:?}");
         }
     }
