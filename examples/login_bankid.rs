@@ -17,7 +17,7 @@ use guardian_auth::proto::session_service_client::SessionServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 const ORGANIZATION: &str = "sample-kommun";
@@ -36,12 +36,7 @@ impl tonic::service::Interceptor for Bearer {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let persona = match arguments.iter().position(|argument| argument == "--persona") {
-        Some(at) if at + 1 < arguments.len() => arguments.drain(at..at + 2).nth(1),
-        Some(_) => return Err(USAGE.into()),
-        None => None,
-    };
+    let (arguments, persona) = arguments()?;
     let mut arguments = arguments.into_iter();
     let token = arguments.next().ok_or(USAGE)?;
     let url = arguments.next().unwrap_or_else(|| "http://127.0.0.1:50051".to_owned());
@@ -56,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         organization: ORGANIZATION.to_owned(),
         portal: proto::Portal::Parent.into(),
         device: proto::BankIdDevice::Other.into(),
-        client: client(),
+        client: Some(client()),
         device_identifier: String::new(),
     };
     let started = match bankid.start_bank_id_login(request).await {
@@ -72,38 +67,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         portal: proto::Portal::Parent.into(),
         login_id: login_id.clone(),
         binding_secret: binding_secret.clone(),
-        client: client(),
+        client: Some(client()),
     };
-    let mut frames = bankid.watch_bank_id_login(request).await?.into_inner();
-    let (mut said, mut is_scanned) = (String::new(), false);
-    // A stream that ends without an outcome is opened again; this example gives up.
-    loop {
-        let frame = frames.message().await?.ok_or("the stream ended without an outcome")?;
-        let view = frame.view.clone().unwrap_or_default();
-        let message = view.message.unwrap_or_default();
-        if message.message_id != said {
-            println!("{}: {}", message.message_id, message.text_en);
-            said = message.message_id;
-        }
-        if let Some(Start::QrText(text)) = view.start {
-            match &persona {
-                // A portal draws the text as a QR code each second.
-                None => println!("  scan: {pages}/bankid?scanned={text}"),
-                Some(persona) if !is_scanned => {
-                    sign(&pages, &text, persona).await?;
-                    is_scanned = true;
-                }
-                Some(_) => {}
-            }
-        }
-        match frame.status() {
-            proto::BankIdStatus::Pending | proto::BankIdStatus::Unspecified => {}
-            proto::BankIdStatus::Complete => break,
-            proto::BankIdStatus::Failed => {
-                return Err(format!("it failed; reference code {}", frame.reference_code).into());
-            }
-        }
-    }
+    let frames = bankid.watch_bank_id_login(request).await?.into_inner();
+    watch(frames, &pages, persona.as_deref()).await?;
 
     let request = proto::CompleteBankIdLoginRequest {
         organization: ORGANIZATION.to_owned(),
@@ -112,7 +79,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         binding_secret,
         // Only with BankID on the same device: what its app brought to the return page.
         return_nonce: String::new(),
-        client: client(),
+        client: Some(client()),
     };
     let tokens = match bankid.complete_bank_id_login(request).await {
         Ok(answer) => answer.into_inner().session.ok_or("an answer without session")?,
@@ -129,13 +96,63 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Shows what a guardian should see, until the guardian has signed.
+async fn watch(
+    mut frames: Streaming<proto::WatchBankIdLoginResponse>,
+    pages: &str,
+    persona: Option<&str>,
+) -> Result<(), Box<dyn Error>> {
+    let (mut said, mut is_scanned) = (String::new(), false);
+    // A stream that ends without an outcome is opened again; this example gives up.
+    while let Some(frame) = frames.message().await? {
+        let view = frame.view.clone().unwrap_or_default();
+        let message = view.message.unwrap_or_default();
+        if message.message_id != said {
+            println!("{}: {}", message.message_id, message.text_en);
+            said = message.message_id;
+        }
+        if let Some(Start::QrText(text)) = view.start {
+            match persona {
+                // A portal draws the text as a QR code each second.
+                None => println!("  scan: {pages}/bankid?scanned={text}"),
+                Some(persona) if !is_scanned => {
+                    sign(pages, &text, persona).await?;
+                    is_scanned = true;
+                }
+                Some(_) => {}
+            }
+        }
+        match frame.status() {
+            proto::BankIdStatus::Pending | proto::BankIdStatus::Unspecified => {}
+            proto::BankIdStatus::Complete => return Ok(()),
+            proto::BankIdStatus::Failed => {
+                return Err(format!("it failed; reference code {}", frame.reference_code).into());
+            }
+        }
+    }
+    Err("the stream ended without an outcome".into())
+}
+
+/// The arguments, and what stands behind `--persona`.
+fn arguments() -> Result<(Vec<String>, Option<String>), &'static str> {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().position(|argument| argument == "--persona") {
+        None => Ok((arguments, None)),
+        Some(at) if at + 1 < arguments.len() => {
+            let persona = arguments.drain(at..at + 2).nth(1);
+            Ok((arguments, persona))
+        }
+        Some(_) => Err(USAGE),
+    }
+}
+
 /// The guardian's browser. BankID is told the address.
-fn client() -> Option<proto::ClientContext> {
-    Some(proto::ClientContext {
+fn client() -> proto::ClientContext {
+    proto::ClientContext {
         ip: "192.0.2.7".to_owned(),
         user_agent: "examples/login_bankid.rs".to_owned(),
         device_token: String::new(),
-    })
+    }
 }
 
 /// Scans the code with the simulated phone and signs there, as a person would by clicking.

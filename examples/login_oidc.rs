@@ -39,12 +39,7 @@ impl tonic::service::Interceptor for Bearer {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let persona = match arguments.iter().position(|argument| argument == "--persona") {
-        Some(at) if at + 1 < arguments.len() => arguments.drain(at..at + 2).nth(1),
-        Some(_) => return Err(USAGE.into()),
-        None => None,
-    };
+    let (arguments, persona) = arguments()?;
     let mut arguments = arguments.into_iter();
     let mut next = || arguments.next().ok_or(USAGE);
     let (token, organization, provider) = (next()?, next()?, next()?);
@@ -61,22 +56,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
         provider: provider.clone(),
         locale: "sv".to_owned(),
         login_hint: String::new(),
-        client: client(),
+        client: Some(client()),
     };
     let started = match oidc.start_oidc_login(request).await {
         Ok(answer) => answer.into_inner(),
         Err(status) => return Err(told(&status).into()),
     };
     // The secret goes into a cookie of this browser, which is redirected there. This example is the browser.
-    let back = match persona {
-        Some(persona) => log_in(&started.authorization_url, &persona).await?,
-        None => {
-            println!("Open {}", started.authorization_url);
-            println!("Log in there, and paste the address that the browser comes back to:");
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line)?;
-            Url::parse(line.trim())?
-        }
+    let back = if let Some(persona) = persona {
+        log_in(&started.authorization_url, &persona).await?
+    } else {
+        println!("Open {}", started.authorization_url);
+        println!("Log in there, and paste the address that the browser comes back to:");
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line)?;
+        Url::parse(line.trim())?
     };
     let answer: HashMap<String, String> = back.query_pairs().into_owned().collect();
     let parameter = |name: &str| answer.get(name).cloned().unwrap_or_default();
@@ -91,7 +85,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         code: parameter("code"),
         iss: parameter("iss"),
         error: parameter("error"),
-        client: client(),
+        client: Some(client()),
     };
     let tokens = match oidc.complete_oidc_login(request).await {
         Ok(answer) => answer.into_inner().session.ok_or("an answer without session")?,
@@ -108,13 +102,26 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// The arguments, and what stands behind `--persona`.
+fn arguments() -> Result<(Vec<String>, Option<String>), &'static str> {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().position(|argument| argument == "--persona") {
+        None => Ok((arguments, None)),
+        Some(at) if at + 1 < arguments.len() => {
+            let persona = arguments.drain(at..at + 2).nth(1);
+            Ok((arguments, persona))
+        }
+        Some(_) => Err(USAGE),
+    }
+}
+
 /// The guardian's browser.
-fn client() -> Option<proto::ClientContext> {
-    Some(proto::ClientContext {
+fn client() -> proto::ClientContext {
+    proto::ClientContext {
         ip: "192.0.2.7".to_owned(),
         user_agent: "examples/login_oidc.rs".to_owned(),
         device_token: String::new(),
-    })
+    }
 }
 
 /// Clicks through the page of the simulated provider, up to the address that it sends the browser back to.

@@ -83,13 +83,8 @@ impl SimulatedEids {
         config.use_simulated_eids(&simulated, |_| {
             Secret::new(URL_SAFE_NO_PAD.encode(random_bytes::<32>(entropy.as_ref())))
         });
-        let oidc = OidcSimulator::start(
-            listeners.providers,
-            relying_parties(config),
-            Arc::clone(clock),
-            Arc::clone(entropy),
-        )
-        .context("starting the simulated OpenID providers")?;
+        let oidc = OidcSimulator::start(listeners.providers, relying_parties(config), clock, entropy)
+            .context("starting the simulated OpenID providers")?;
         Ok(Self { bankid: Arc::new(bankid), providers, _oidc: oidc })
     }
 

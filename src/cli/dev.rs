@@ -39,7 +39,7 @@ pub struct DevArgs {
     /// Address of the simulated BankID's API; this machine only.
     #[arg(long, default_value = "127.0.0.1:8026")]
     pub bankid: SocketAddr,
-    /// Address of the simulated OpenID providers; this machine only.
+    /// Address of the simulated identity providers; this machine only.
     #[arg(long, default_value = "127.0.0.1:8027")]
     pub providers: SocketAddr,
 }

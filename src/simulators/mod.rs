@@ -24,7 +24,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::domain::bankid::ReturnPage;
 use crate::domain::organization::{Portal, ResetPage};
 use crate::domain::secret::Secret;
 use bankid::BankIdSimulator;
@@ -148,17 +147,6 @@ pub fn home_url(address: SocketAddr, organization: &str, portal: Portal) -> Stri
 /// browsers do not send that part, so it is in no log and in no `Referer`.
 pub fn reset_url(address: SocketAddr, organization: &str, portal: Portal) -> String {
     format!("{}/new-password#token={}", home_url(address, organization, portal), ResetPage::PLACE)
-}
-
-/// Where BankID's app returns to, with a place for the nonce: for `ReturnPage::parse`. A real portal has the nonce behind
-/// `#`, and a script there; this one has no script.
-pub fn bankid_return_url(address: SocketAddr, organization: &str, portal: Portal) -> String {
-    format!("{}/bankid/return?nonce={}", home_url(address, organization, portal), ReturnPage::PLACE)
-}
-
-/// Where a provider sends browsers back to.
-pub fn callback_url(address: SocketAddr, organization: &str, portal: Portal, provider: &str) -> String {
-    format!("{}/oidc/{provider}/callback", home_url(address, organization, portal))
 }
 
 #[cfg(test)]

@@ -46,12 +46,12 @@ pub(super) async fn page(
     let Some(bankid) = &pages.bankid else { return away().into_response() };
     let (scanned, ip) = (started.scanned.trim(), peer.ip().to_canonical());
     let token = autostart_token(scanned).unwrap_or(&started.autostarttoken);
-    let taken = match (token, scanned) {
+    let order = match (token, scanned) {
         ("", "") => return frame::page("BankID on a phone", None, ready(None)).into_response(),
         ("", code) => bankid.scan(code, ip),
-        (token, _) => bankid.open(token, ip),
+        (link, _) => bankid.open(link, ip),
     };
-    match taken {
+    match order {
         Ok(order_ref) => Redirect::to(&format!("/bankid/{order_ref}")).into_response(),
         Err(error) => frame::page("BankID on a phone", None, ready(Some(error))).into_response(),
     }

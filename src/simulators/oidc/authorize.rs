@@ -19,7 +19,7 @@ use crate::simulators::frame;
 const PAGE_LIFE: Duration = Duration::from_mins(10);
 
 /// A code is exchanged at once (RFC 6749 §4.1.2: ten minutes at most).
-const CODE_LIFE: Duration = Duration::from_secs(60);
+const CODE_LIFE: Duration = Duration::from_mins(1);
 
 /// The page on which a person is chosen.
 pub(super) async fn page(Asked(provider): Asked, Query(pairs): Query<Vec<(String, String)>>) -> Response {
@@ -80,7 +80,8 @@ pub(super) struct Decision {
     transaction: String,
     #[serde(default)]
     person: usize,
-    decision: String,
+    #[serde(rename = "decision")]
+    clicked: String,
 }
 
 /// Sends the browser back, with a code or without.
@@ -93,7 +94,7 @@ pub(super) async fn decide(Asked(provider): Asked, Form(decision): Form<Decision
         );
     };
     let person = provider.broker.persons().get(decision.person).copied();
-    let (Some(person), "approve") = (person, decision.decision.as_str()) else {
+    let (Some(person), "approve") = (person, decision.clicked.as_str()) else {
         let Request { redirect_uri, state, .. } = request;
         let (error, description) = ("access_denied", "The person declined.");
         return refuse(&provider, Wrong::Asked { redirect_uri, state, error, description });

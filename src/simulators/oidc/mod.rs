@@ -79,8 +79,8 @@ impl OidcSimulator {
     pub fn start(
         listener: TcpListener,
         relying_parties: Vec<RelyingParty>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
+        clock: &Arc<dyn Clock>,
+        entropy: &Arc<dyn Entropy>,
     ) -> Result<Self, OidcSimulatorError> {
         let address = listener.local_addr()?;
         let mut providers: BTreeMap<&'static str, Provider> = BTreeMap::new();
@@ -91,8 +91,8 @@ impl OidcSimulator {
                 issuer: issuer(address, broker),
                 key,
                 clients: Vec::new(),
-                clock: Arc::clone(&clock),
-                entropy: Arc::clone(&entropy),
+                clock: Arc::clone(clock),
+                entropy: Arc::clone(entropy),
                 state: Mutex::default(),
             };
             providers.insert(broker.path(), provider);

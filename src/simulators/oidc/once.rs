@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_thing_is_taken_once_and_in_its_time() {
-        let (now, life) = (Timestamp::from_millis(0), Duration::from_secs(60));
+        let (now, life) = (Timestamp::from_millis(0), Duration::from_mins(1));
         let mut things = Once::default();
         for name in ["a", "b"] {
             things.put(name.to_owned(), name, life, now);
@@ -60,7 +60,7 @@ mod tests {
         let mut things = Once::default();
         for second in 0..=1000 {
             let now = Timestamp::from_millis(second);
-            things.put(second.to_string(), second, Duration::from_secs(60), now);
+            things.put(second.to_string(), second, Duration::from_mins(1), now);
         }
         let now = Timestamp::from_millis(1001);
         assert_eq!((things.get("0", now), things.get("1", now)), (None, Some(&1)));

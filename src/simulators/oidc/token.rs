@@ -19,7 +19,7 @@ use super::request::{Grant, Request, Wrong};
 use super::{Asked, Provider, RelyingParty};
 
 /// A pushed request is for now (RFC 9126 §2.2: between 5 and 600 seconds).
-const PUSHED_LIFE: Duration = Duration::from_secs(60);
+const PUSHED_LIFE: Duration = Duration::from_mins(1);
 
 /// An access token is for userinfo, right after.
 const TOKEN_LIFE: Duration = Duration::from_mins(5);
@@ -77,7 +77,7 @@ pub(super) async fn exchange(Asked(provider): Asked, headers: HeaderMap, Form(pa
     ([(CACHE_CONTROL, "no-store")], Json(answer)).into_response()
 }
 
-/// The claims of an ID token (OpenID Connect Core §2).
+/// The claims of an ID token (`OpenID` Connect Core §2).
 fn claims(provider: &Provider, grant: &Grant, access_token: &str) -> Map<String, Value> {
     let (now, broker) = (provider.now().as_seconds(), provider.broker);
     let subject = subject(provider, grant);
@@ -101,7 +101,7 @@ fn claims(provider: &Provider, grant: &Grant, access_token: &str) -> Map<String,
     claims
 }
 
-/// Another name for the same person at each client (pairwise, OpenID Connect Core §8.1).
+/// Another name for the same person at each client (pairwise, `OpenID` Connect Core §8.1).
 fn subject(provider: &Provider, grant: &Grant) -> String {
     let person = format!("{} {} {}", grant.request.client_id, grant.person.sector, grant.person.number);
     let digest = digest(&SHA256, person.as_bytes());
@@ -110,7 +110,7 @@ fn subject(provider: &Provider, grant: &Grant) -> String {
     provider.broker.pseudonym(bytes)
 }
 
-/// What else is known of a person (OpenID Connect Core §5.3).
+/// What else is known of a person (`OpenID` Connect Core §5.3).
 pub(super) async fn userinfo(Asked(provider): Asked, headers: HeaderMap) -> Response {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = header.strip_prefix("Bearer ").unwrap_or_default();

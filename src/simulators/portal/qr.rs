@@ -12,8 +12,11 @@ pub(super) fn drawn(text: &str) -> Markup {
     let width = code.width();
     let colors = code.to_colors();
     let dark = colors.iter().enumerate().filter(|(_, color)| **color == Color::Dark);
-    let path: String =
-        dark.map(|(at, _)| format!("M{} {}h1v1h-1z", at % width + QUIET, at / width + QUIET)).collect();
+    let path = dark.fold(String::new(), |mut path, (at, _)| {
+        let square = format!("M{} {}h1v1h-1z", at % width + QUIET, at / width + QUIET);
+        path.push_str(&square);
+        path
+    });
     let side = width + 2 * QUIET;
     html! {
         svg.qr role="img" aria-label="QR code" viewBox={ "0 0 " (side) " " (side) } shape-rendering="crispEdges" {

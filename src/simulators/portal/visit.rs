@@ -21,7 +21,7 @@ use crate::proto::login_service_client::LoginServiceClient;
 use crate::simulators::{Pages, PortalAccess, frame};
 
 /// The longest of the deadlines that the proto files advise.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The cookie that keeps the device token.
 const DEVICE_COOKIE: &str = "device";
