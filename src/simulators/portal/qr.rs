@@ -24,3 +24,17 @@ pub(super) fn drawn(text: &str) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_has_its_corner_inside_of_the_quiet_zone_and_no_style_that_the_policy_forbids() {
+        let text = format!("bankid.67df3917-fa0d-44e5-b327-edcc928297f8.0.{}", "d".repeat(64));
+        let svg = drawn(&text).into_string();
+        assert!(svg.contains("d=\"M4 4h1v1h-1zM5 4h1v1h-1z"), "{svg}");
+        assert!(!svg.contains("style"));
+        assert!(drawn(&"x".repeat(4000)).into_string().is_empty());
+    }
+}
