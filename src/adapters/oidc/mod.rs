@@ -10,6 +10,8 @@ mod jwks;
 mod jws;
 mod metadata;
 mod settings;
+#[cfg(test)]
+mod signer;
 mod token;
 mod userinfo;
 mod wire;
