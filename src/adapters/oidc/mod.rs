@@ -12,6 +12,8 @@ mod metadata;
 mod settings;
 #[cfg(test)]
 mod signer;
+#[cfg(test)]
+mod tests;
 mod token;
 mod userinfo;
 mod wire;
