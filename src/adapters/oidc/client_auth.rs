@@ -21,7 +21,7 @@ use crate::ports::entropy::random_bytes;
 use crate::ports::identity_provider::ProviderError;
 
 /// An assertion is used at once; a minute is for clocks that differ.
-const ASSERTION_LIFE: Duration = Duration::from_secs(60);
+const ASSERTION_LIFE: Duration = Duration::from_mins(1);
 
 /// The shortest RSA key that signs (NIST SP 800-131A).
 const SHORTEST_RSA_BYTES: usize = 256;
@@ -167,17 +167,12 @@ impl SigningKey {
 
 /// A name or secret as `application/x-www-form-urlencoded`, which RFC 6749 §2.3.1 asks for before it goes into the header.
 fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => {
-                encoded.push(char::from(byte));
-            }
-            b' ' => encoded.push('+'),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
+    let one = |byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+        b' ' => "+".to_owned(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(one).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What an ID token must say to be about this login (OpenID Connect Core §3.1.3.7), its signature checked before.
+//! What an ID token must say to be about this login (`OpenID` Connect Core §3.1.3.7), its signature checked before.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
 
 /// How far the provider's clock may be from ours where a time ends or begins (RFC 7519 §4.1.4: a few minutes at most).
-const LEEWAY: Duration = Duration::from_secs(60);
+const LEEWAY: Duration = Duration::from_mins(1);
 
 /// A token of the future is one of a clock that is wrong; this much is borne.
 const MOST_AHEAD: Duration = Duration::from_mins(5);
@@ -23,7 +23,7 @@ const MOST_AHEAD: Duration = Duration::from_mins(5);
 /// The token is made when the code is exchanged, which is now: this is much for any clock.
 const MOST_BEHIND: Duration = Duration::from_mins(10);
 
-/// `sub` has 255 characters at most (OpenID Connect Core §2).
+/// `sub` has 255 characters at most (`OpenID` Connect Core §2).
 const LONGEST_SUBJECT: usize = 255;
 
 /// What the token must fit.
@@ -121,7 +121,7 @@ fn check_strength(claims: &Members, expected: &Expected<'_>) -> Result<(), OidcF
     Ok(())
 }
 
-/// The left half of the digest of a value, by the digest of the algorithm (OpenID Connect Core §3.3.2.11). `None`: it is
+/// The left half of the digest of a value, by the digest of the algorithm (`OpenID` Connect Core §3.3.2.11). `None`: it is
 /// there, and another's. It need not be there in the code flow.
 fn check_hash(claims: &Members, name: &str, algorithm: Algorithm, value: &Secret<String>) -> Option<()> {
     let Some(claimed) = claims.get(name) else { return Some(()) };

@@ -171,9 +171,9 @@ async fn address(provider: &OidcProvider) -> Result<String, ProviderError> {
     provider.authorization_url(&request).await.map(|url| url.expose().clone())
 }
 
-fn fault<T>(result: Result<T, ProviderError>) -> Option<OidcFault> {
+fn fault<T>(result: &Result<T, ProviderError>) -> Option<OidcFault> {
     match result {
-        Err(ProviderError::Refused(fault)) => Some(fault),
+        Err(ProviderError::Refused(fault)) => Some(*fault),
         Err(ProviderError::Unavailable(_)) | Ok(_) => None,
     }
 }
@@ -216,7 +216,7 @@ async fn a_new_key_is_found_and_made_up_ones_are_not_looked_for_again() {
     assert_eq!(op.keys_asked(), 2);
     for number in 0..200 {
         op.signs_as(&format!("made-up-{number}"));
-        assert_eq!(fault(login(&provider).await), Some(OidcFault::IdTokenKey));
+        assert_eq!(fault(&login(&provider).await), Some(OidcFault::IdTokenKey));
     }
     assert_eq!(op.keys_asked(), 2);
 }
@@ -259,14 +259,14 @@ async fn an_answer_of_another_issuer_sends_no_code() {
     let other = Some("https://other.example");
     assert!(!provider.accepts_issuer(other).await.unwrap());
     assert!(provider.accepts_issuer(None).await.unwrap());
-    assert_eq!(fault(login_with(&provider, other).await), Some(OidcFault::ResponseIssuer));
+    assert_eq!(fault(&login_with(&provider, other).await), Some(OidcFault::ResponseIssuer));
     assert!(op.forms.lock().unwrap().is_empty());
 
     op.announces("authorization_response_iss_parameter_supported", json!(true));
     let provider = op.provider();
     assert!(!provider.accepts_issuer(None).await.unwrap());
     assert!(provider.accepts_issuer(Some(&op.issuer)).await.unwrap());
-    assert_eq!(fault(login(&provider).await), Some(OidcFault::ResponseIssuer));
+    assert_eq!(fault(&login(&provider).await), Some(OidcFault::ResponseIssuer));
     assert!(op.forms.lock().unwrap().is_empty());
     assert!(login_with(&provider, Some(&op.issuer)).await.is_ok());
 }
@@ -317,6 +317,6 @@ async fn userinfo_is_about_the_person_of_the_token() {
         *op.userinfo.lock().unwrap() = answer;
         let result = login(&provider).await;
         assert_eq!(result.is_ok(), expected.is_none(), "{result:?}");
-        assert_eq!(fault(result), expected);
+        assert_eq!(fault(&result), expected);
     }
 }

@@ -117,7 +117,7 @@ mod tests {
     async fn a_provider_that_hangs_holds_so_many_requests_and_no_more() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let wire = wire(Duration::from_secs(60));
+        let wire = wire(Duration::from_mins(1));
         let calls: Vec<_> = (0..=MOST_REQUESTS)
             .map(|_| {
                 let (wire, url) = (Arc::clone(&wire), url.clone());
