@@ -94,9 +94,18 @@ impl BankIdClient {
         }
         match tokio::time::timeout_at(end, self.http.send(request)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(fault)) => Err(unavailable(&fault.to_string())),
-            Err(_) => Err(unavailable(&HttpFault::NoAnswer.to_string())),
+            Ok(Err(fault)) => Err(unavailable(told(fault))),
+            Err(_) => Err(unavailable(told(HttpFault::NoAnswer))),
         }
+    }
+}
+
+/// What operators should look at. A server refuses our certificate after the handshake of TLS 1.3: that is no answer.
+const fn told(fault: HttpFault) -> &'static str {
+    match fault {
+        HttpFault::NotConnected => "no connection: the network, or a server that is not BankID's",
+        HttpFault::NoAnswer => "no answer in time, or none to our certificate",
+        HttpFault::AnswerTooLong => "the answer is too long",
     }
 }
 

@@ -84,6 +84,19 @@ async fn every_second_has_its_code_and_old_ones_are_not_taken() {
 }
 
 #[tokio::test]
+async fn a_launch_link_opens_the_app_once() {
+    let world = World::new().await;
+    for begin in ["https://app.bankid.com/?autostarttoken=", "bankid:///?redirect=null&autostarttoken=", ""] {
+        let order = world.by_link().await;
+        let token = order.autostart_token.expose();
+        let link = if begin.is_empty() { token.clone() } else { format!("{begin}{token}&redirect=null") };
+        assert_eq!(world.simulator.open(&link, PHONE).unwrap(), *order.order_ref.expose(), "{link}");
+        assert_eq!(world.simulator.open(&link, PHONE), Err(DriverError::NotPending), "{link}");
+    }
+    assert_eq!(world.simulator.open("bankid:///", PHONE), Err(DriverError::UnknownOrder));
+}
+
+#[tokio::test]
 async fn an_order_is_given_up_once() {
     let world = World::new().await;
     let order = world.by_link().await;

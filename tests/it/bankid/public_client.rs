@@ -17,6 +17,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{ChildStdout, Command};
 
 use super::{PHONE, settings, simulator};
+use crate::support::service::TestClock;
 use crate::support::told_by_tests_run;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -50,7 +51,8 @@ async fn next(lines: &mut tokio::io::Lines<BufReader<ChildStdout>>, step: &str) 
 
 #[tokio::test]
 async fn a_client_of_somebody_else_logs_in_at_the_simulator() {
-    let simulator = simulator(Arc::new(SystemClock)).await;
+    // It stands still: however slow the machine is, the code is that of now.
+    let simulator = simulator(TestClock::at_noon()).await;
     let files = tempfile::tempdir().unwrap();
     write_files(&simulator, files.path());
     let script =

@@ -100,7 +100,7 @@ async fn an_order_whose_answer_is_lost_is_not_begun_again() {
 
 #[tokio::test]
 async fn requests_end_in_time_and_so_do_those_that_wait_for_a_place() {
-    const TIME: Duration = Duration::from_millis(700);
+    const TIME: Duration = Duration::from_secs(2);
     let world = World::with(TIME, 2).await;
     for _ in 0..6 {
         world.simulator.inject(Endpoint::Auth, Fault::Silence);

@@ -23,8 +23,9 @@ async fn a_server_of_another_root_is_not_talked_to() {
     let wrong_root =
         BankIdSettings { authorities_pem: other.authorities_pem(), ..settings(&world.simulator) };
     let client = BankIdClient::new(wrong_root).unwrap();
-    assert_eq!(outcome(client.auth(&request()).await), "unavailable");
-    assert_eq!(outcome(client.probe().await), "unavailable");
+    let expected = "BankID is unavailable: no connection: the network, or a server that is not BankID's";
+    assert_eq!(client.auth(&request()).await.err().unwrap().to_string(), expected);
+    assert_eq!(client.probe().await.unwrap_err().to_string(), expected);
     assert_eq!(world.simulator.count(Endpoint::Auth), 0);
 }
 
