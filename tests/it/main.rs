@@ -33,6 +33,7 @@ mod identifiers;
 mod layering;
 mod limiter;
 mod logging;
+mod login_oidc;
 mod login_password;
 mod messenger;
 mod metrics_documented;
