@@ -3,8 +3,10 @@
 mod basic_rp;
 mod bed;
 mod brokers;
+mod certified;
 mod config_rp;
 mod fapi2;
 mod others;
 mod ours;
+mod party;
 mod requests;

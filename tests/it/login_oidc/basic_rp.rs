@@ -3,7 +3,8 @@
 use guardian_auth::domain::oidc::{ClaimSource, IdentifierScheme, OidcFault};
 use serde_json::{Value, json};
 
-use super::bed::{NUMBER, OidcBed, mapping};
+use super::bed::OidcBed;
+use super::party::{NUMBER, mapping};
 use crate::support::evil_provider::behaviour::Signing;
 use crate::support::evil_provider::keys::Key;
 

@@ -5,7 +5,8 @@ use guardian_auth::domain::oidc::{ClaimMapping, ClaimSource, IdentifierScheme, O
 use guardian_auth::domain::secret::Secret;
 use serde_json::{Map, Value, json};
 
-use super::bed::{NUMBER, OidcBed, mapping};
+use super::bed::OidcBed;
+use super::party::{NUMBER, mapping};
 use crate::support::evil_provider::behaviour::ClientProof;
 
 /// A BSN of the numbers for tests, and another.

@@ -3,7 +3,8 @@
 use guardian_auth::domain::oidc::OidcFault;
 use serde_json::json;
 
-use super::bed::{OidcBed, Verdict};
+use super::bed::OidcBed;
+use super::party::Verdict;
 use crate::support::evil_provider::behaviour::{Behaviour, Signing};
 use crate::support::evil_provider::keys::Key;
 

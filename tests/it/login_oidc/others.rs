@@ -5,7 +5,8 @@ use guardian_auth::domain::oidc::{ClaimSource, IdentifierScheme, OidcFault};
 use guardian_auth::domain::secret::Secret;
 use serde_json::json;
 
-use super::bed::{NUMBER, OidcBed, mapping};
+use super::bed::OidcBed;
+use super::party::{NUMBER, mapping};
 use crate::support::evil_provider::behaviour::{ClientProof, Signing, UserinfoForm};
 use crate::support::evil_provider::keys::Key;
 use crate::support::evil_provider::trap::Trap;

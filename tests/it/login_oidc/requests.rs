@@ -7,7 +7,8 @@ use guardian_auth::domain::oidc::OidcFault;
 use guardian_auth::domain::secret::Secret;
 use serde_json::json;
 
-use super::bed::{OidcBed, Verdict};
+use super::bed::OidcBed;
+use super::party::Verdict;
 use crate::support::evil_provider::behaviour::{Answer, ClientProof};
 use crate::support::evil_provider::trap::Trap;
 use crate::support::evil_provider::{CLIENT_SECRET, parameters};
