@@ -1,0 +1,181 @@
+//! How we prove to a provider that it is this client who asks.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PSS_SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::RequestBuilder;
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject as _;
+use serde_json::json;
+
+use super::settings::{ClientAuth, OidcSettingsError};
+use crate::adapters::system::SystemEntropy;
+use crate::domain::secret::Secret;
+use crate::domain::time::Timestamp;
+use crate::ports::entropy::random_bytes;
+use crate::ports::identity_provider::ProviderError;
+
+/// An assertion is used at once; a minute is for clocks that differ.
+const ASSERTION_LIFE: Duration = Duration::from_secs(60);
+
+/// The shortest RSA key that signs (NIST SP 800-131A).
+const SHORTEST_RSA_BYTES: usize = 256;
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// A client that can prove what it is.
+pub(super) struct Client {
+    id: String,
+    issuer: String,
+    proof: Proof,
+}
+
+enum Proof {
+    Basic(Secret<String>),
+    Post(Secret<String>),
+    Assertion { key: SigningKey, key_id: Option<String> },
+    Tls,
+}
+
+enum SigningKey {
+    Rsa(RsaKeyPair),
+    P256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+/// Names and values of a form.
+pub(super) type Form = Vec<(Cow<'static, str>, String)>;
+
+impl Client {
+    /// The client of this name at this issuer.
+    pub(super) fn new(id: String, issuer: String, auth: ClientAuth) -> Result<Self, OidcSettingsError> {
+        let filled = |secret: Secret<String>| {
+            if secret.expose().is_empty() { Err(OidcSettingsError::ClientSecret) } else { Ok(secret) }
+        };
+        let proof = match auth {
+            ClientAuth::SecretBasic(secret) => Proof::Basic(filled(secret)?),
+            ClientAuth::SecretPost(secret) => Proof::Post(filled(secret)?),
+            ClientAuth::PrivateKeyJwt { key_pem, key_id } => Proof::Assertion {
+                key: SigningKey::read(&key_pem).ok_or(OidcSettingsError::ClientKey)?,
+                key_id,
+            },
+            ClientAuth::Tls => Proof::Tls,
+        };
+        Ok(Self { id, issuer, proof })
+    }
+
+    /// Our name there.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The request with this form and the proof.
+    pub(super) fn prove(
+        &self,
+        request: RequestBuilder,
+        mut form: Form,
+        now: Timestamp,
+    ) -> Result<RequestBuilder, ProviderError> {
+        let mut add = |name: &'static str, value: String| {
+            // Twice is an error to some: the pushed request has our name already.
+            if !form.iter().any(|(there, _)| there == name) {
+                form.push((name.into(), value));
+            }
+        };
+        match &self.proof {
+            Proof::Basic(secret) => {
+                let request = request.basic_auth(encoded(&self.id), Some(encoded(secret.expose())));
+                return Ok(request.form(&form));
+            }
+            Proof::Post(secret) => add("client_secret", secret.expose().clone()),
+            Proof::Assertion { key, key_id } => {
+                add("client_assertion_type", ASSERTION_TYPE.to_owned());
+                let assertion = self.assertion(key, key_id.as_deref(), now);
+                let unsigned = || ProviderError::Unavailable("the client's key does not sign".to_owned());
+                add("client_assertion", assertion.ok_or_else(unsigned)?);
+            }
+            Proof::Tls => {}
+        }
+        add("client_id", self.id.clone());
+        Ok(request.form(&form))
+    }
+
+    /// An assertion of ourselves (RFC 7523 §3). Its audience is the issuer and nothing else, as FAPI 2.0 §5.3.3.1 and the
+    /// update of RFC 7523 ask: a provider that lies about its token endpoint must not get one that is good elsewhere. `typ`
+    /// is `JWT`: providers in use that read it know no other yet.
+    fn assertion(&self, key: &SigningKey, key_id: Option<&str>, now: Timestamp) -> Option<String> {
+        let mut header = json!({ "alg": key.algorithm(), "typ": "JWT" });
+        if let Some(kid) = key_id {
+            header["kid"] = json!(kid);
+        }
+        let claims = json!({
+            "iss": self.id,
+            "sub": self.id,
+            "aud": self.issuer,
+            "jti": URL_SAFE_NO_PAD.encode(random_bytes::<16>(&SystemEntropy)),
+            "iat": now.as_seconds(),
+            "exp": now.plus(ASSERTION_LIFE).as_seconds(),
+        });
+        let encode = |part: serde_json::Value| URL_SAFE_NO_PAD.encode(part.to_string());
+        let signed = format!("{}.{}", encode(header), encode(claims));
+        let signature = key.sign(signed.as_bytes())?;
+        Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+}
+
+impl SigningKey {
+    fn read(pem: &Secret<String>) -> Option<Self> {
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.expose().as_bytes()).ok()?;
+        let der = der.secret_pkcs8_der();
+        if let Ok(key) = RsaKeyPair::from_pkcs8(der) {
+            return (key.public_modulus_len() >= SHORTEST_RSA_BYTES).then_some(Self::Rsa(key));
+        }
+        if let Ok(key) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der) {
+            return Some(Self::P256(key));
+        }
+        // Of either version of the form (RFC 5208, RFC 5958): openssl writes the first.
+        Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok().map(Self::Ed25519)
+    }
+
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Rsa(_) => "PS256",
+            Self::P256(_) => "ES256",
+            Self::Ed25519(_) => "EdDSA",
+        }
+    }
+
+    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut signature).ok()?;
+                Some(signature)
+            }
+            Self::P256(key) => {
+                key.sign(&SystemRandom::new(), message).ok().map(|signature| signature.as_ref().to_vec())
+            }
+            Self::Ed25519(key) => Some(key.sign(message).as_ref().to_vec()),
+        }
+    }
+}
+
+/// A name or secret as `application/x-www-form-urlencoded`, which RFC 6749 §2.3.1 asks for before it goes into the header.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => {
+                encoded.push(char::from(byte));
+            }
+            b' ' => encoded.push('+'),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
