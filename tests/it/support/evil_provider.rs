@@ -22,7 +22,7 @@ pub use tokens::half_hash;
 /// Our name at every evil provider.
 pub const CLIENT_ID: &str = "guardian-auth-test";
 /// Our secret there, with what form encoding must change.
-pub const CLIENT_SECRET: &str = "b:yt + 100 % & mer=å";
+pub const CLIENT_SECRET: &str = "b:yt + 100 % & mer=a";
 
 /// A provider on a loopback port. It ends with the value.
 pub struct EvilProvider {
