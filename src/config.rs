@@ -1,5 +1,6 @@
 //! The one reader of environment and files: typed, every fault at once.
 
+mod bankid;
 mod callers;
 mod correspondence;
 mod development;
@@ -11,6 +12,7 @@ mod limits;
 mod listen;
 mod log;
 mod mail;
+mod oidc;
 mod organizations;
 mod reader;
 mod sms;
@@ -23,6 +25,7 @@ use std::path::Path;
 
 use crate::domain::organization::Organization;
 
+pub use bankid::{BankIdAccess, BankIdEnvironment, BankIdIdentity};
 pub use callers::ConfiguredCaller;
 pub use fault::{Fault, Faults, Origin};
 pub use hash::Hash;
@@ -31,6 +34,7 @@ pub use limits::{Limits, LimitsBackend};
 pub use listen::{Listen, Tls};
 pub use log::{Log, LogLevel};
 pub use mail::{Mail, Smtp, SmtpSecurity};
+pub use oidc::{OidcAccess, OidcClientAuth, OidcPushed};
 pub use reader::KeyReference;
 pub use sms::Sms;
 pub use store::{Store, StoreBackend};
@@ -63,6 +67,10 @@ pub struct Config {
     pub workers: Workers,
     /// The tenants; at least one, ids unique.
     pub organizations: Vec<Organization>,
+    /// How BankID is talked to, for each organization that uses it.
+    pub bankid: Vec<BankIdAccess>,
+    /// How each provider is talked to.
+    pub oidc: Vec<OidcAccess>,
     /// Who may call; at least one, names and credentials unique.
     pub callers: Vec<ConfiguredCaller>,
     /// What is logged.
@@ -147,7 +155,12 @@ impl Config {
             );
         }
         root.finish();
-        let organizations = organizations.into_iter().filter_map(|read| read.organization).collect();
+        let (mut tenants, mut bankid, mut oidc) = (Vec::new(), Vec::new(), Vec::new());
+        for read in organizations {
+            tenants.extend(read.organization);
+            bankid.extend(read.bankid);
+            oidc.extend(read.oidc);
+        }
         Some(Self {
             issuer: issuer?,
             listen: listen?,
@@ -164,7 +177,9 @@ impl Config {
                 None => None,
             },
             workers,
-            organizations,
+            organizations: tenants,
+            bankid,
+            oidc,
             callers,
             log,
         })

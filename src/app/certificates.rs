@@ -72,7 +72,10 @@ impl Certificates {
         let taken =
             Box::new(move || taken.taken.load(Ordering::Relaxed)) as Box<dyn Fn() -> u64 + Send + Sync>;
         let refused = Box::new(move || refused.refused.load(Ordering::Relaxed)) as _;
-        let samples = [(vec![("result", "taken")], taken), (vec![("result", "refused")], refused)];
+        let samples = [
+            (vec![("result", "taken".to_owned())], taken),
+            (vec![("result", "refused".to_owned())], refused),
+        ];
         watch_counters(
             registry,
             CERTIFICATE_RELOADS,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 
-use super::{Outside, parts};
+use super::{Outside, eid, parts};
 use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::directory_file::DirectoryFile;
 use crate::adapters::store::{SqlStore, StoreMetrics};
@@ -68,6 +68,10 @@ pub async fn probe(config: &Config) -> Vec<(String, Result<String, String>)> {
     if let Some(Mail::Smtp(smtp)) = &config.mail {
         let result = parts::probe_mail(smtp).await.map_err(|error| format!("{error:#}"));
         found.push(("mail (smtp)".to_owned(), result));
+    }
+    for access in &config.bankid {
+        let result = eid::probe_bankid(access).await.map_err(|error| format!("{error:#}"));
+        found.push((format!("bankid ({})", access.organization.as_str()), result));
     }
     if config.listen.tls.is_some() {
         let metrics = crate::telemetry::ConnectionMetrics::register(&mut Registry::default());

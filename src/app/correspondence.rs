@@ -82,7 +82,8 @@ impl Workers {
             .flat_map(|channel| DeliveryResult::ALL.into_iter().map(move |result| (channel, result)));
         let tries = tries.map(|(channel, result)| {
             let counts = self.outbox.counts.clone();
-            let labels = vec![("channel", channel.as_str()), ("result", result.as_str())];
+            let labels =
+                vec![("channel", channel.as_str().to_owned()), ("result", result.as_str().to_owned())];
             (labels, Box::new(move || counts.of(channel, result)) as Box<dyn Fn() -> u64 + Send + Sync>)
         });
         watch_counters(registry, MESSAGE_TRIES, "Tries to deliver messages", tries);
@@ -90,13 +91,19 @@ impl Workers {
             let levels = self.outbox.levels.clone();
             #[expect(clippy::cast_precision_loss, reason = "no outbox holds 2^53 messages")]
             let read = move || levels.queued(channel) as f64;
-            (vec![("channel", channel.as_str())], Box::new(read) as Box<dyn Fn() -> f64 + Send + Sync>)
+            (
+                vec![("channel", channel.as_str().to_owned())],
+                Box::new(read) as Box<dyn Fn() -> f64 + Send + Sync>,
+            )
         });
         watch_gauges(registry, OUTBOX_QUEUED, "Messages that wait in the outbox", queued);
         let oldest = Channel::ALL.into_iter().map(|channel| {
             let (levels, clock) = (self.outbox.levels.clone(), Arc::clone(&outside.clock));
             let read = move || levels.oldest(channel).map_or(0.0, |oldest| age(clock.as_ref(), oldest));
-            (vec![("channel", channel.as_str())], Box::new(read) as Box<dyn Fn() -> f64 + Send + Sync>)
+            (
+                vec![("channel", channel.as_str().to_owned())],
+                Box::new(read) as Box<dyn Fn() -> f64 + Send + Sync>,
+            )
         });
         watch_gauges(registry, OUTBOX_OLDEST, "Age of the oldest message that waits in the outbox", oldest);
     }

@@ -3,12 +3,15 @@
 mod certificates;
 mod commands;
 mod correspondence;
+mod eid;
 #[cfg(feature = "dev")]
 mod pages;
 mod parts;
 
 #[cfg(feature = "dev")]
 pub use pages::pages;
+
+use eid::EidFlows;
 
 pub use commands::{
     directory_import, directory_rows, entropy, migrate, organization, probe, signing_keys, today,
@@ -38,6 +41,8 @@ use crate::flows::change_password::ChangePasswordFlow;
 use crate::flows::devices::Devices;
 use crate::flows::gate::Gate;
 use crate::flows::last_done::LastDone;
+use crate::flows::login_bankid::LoginBankIdFlow;
+use crate::flows::login_oidc::LoginOidcFlow;
 use crate::flows::login_password::LoginFlow;
 use crate::flows::organizations::Organizations;
 use crate::flows::outbox::Wake;
@@ -53,6 +58,8 @@ use crate::grpc::front::{self, Front};
 use crate::grpc::health::Health;
 use crate::grpc::listener;
 use crate::grpc::login::LoginHandlers;
+use crate::grpc::login_bankid::LoginBankIdHandlers;
+use crate::grpc::login_oidc::LoginOidcHandlers;
 use crate::grpc::ops::Ops;
 use crate::grpc::password::PasswordHandlers;
 use crate::grpc::password_reset::PasswordResetHandlers;
@@ -60,6 +67,8 @@ use crate::grpc::session::SessionHandlers;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::rate_limiter::RateLimiter;
+use crate::proto::login_bank_id_service_server::LoginBankIdServiceServer;
+use crate::proto::login_oidc_service_server::LoginOidcServiceServer;
 use crate::proto::login_service_server::LoginServiceServer;
 use crate::proto::password_reset_service_server::PasswordResetServiceServer;
 use crate::proto::password_service_server::PasswordServiceServer;
@@ -118,6 +127,7 @@ struct Flows {
     ring: Arc<JwtKeyring>,
     organizations: Arc<Organizations>,
     wake: Wake,
+    mint: TokenMint,
 }
 
 impl App {
@@ -155,9 +165,19 @@ impl App {
             attempts: &attempts,
         };
         let flows = flows(&config, &outside, &parts);
+        let eid = eid::Shared {
+            parts: &parts,
+            worker_store: &worker_store,
+            organizations: &flows.organizations,
+            mint: &flows.mint,
+            refusals: &flows.refusal_log,
+            drain: &drain,
+        };
+        let eid = EidFlows::new(&config, &outside, &eid)?;
         let workers = correspondence::Workers::new(&config, &outside, &worker_store, &vault, &flows)?;
 
         watch(&mut registry, &flows);
+        eid.watch(&mut registry);
         if let Some(certificates) = certificates {
             certificates.watch(&mut registry);
             background.spawn(certificates.run(stop.clone()));
@@ -178,6 +198,7 @@ impl App {
                 flows.session,
                 flows.change_password,
                 flows.password_reset,
+                (Arc::clone(&eid.oidc), Arc::clone(&eid.bankid)),
                 config.listen.max_request_bytes,
             ),
             callers: callers(&config),
@@ -191,6 +212,7 @@ impl App {
             entropy: Arc::clone(&outside.entropy),
             metrics: rpcs,
         })?;
+        eid.spawn(&background, &stop);
         let ops = Arc::new(Ops::new(registry, health.clone()));
         let ops = tokio::spawn(listener::serve(ops_listener, ops, ops_settings, stop.clone()));
         let grpc =
@@ -281,13 +303,18 @@ fn routes(
     session: Arc<SessionFlow>,
     change_password: Arc<ChangePasswordFlow>,
     password_reset: Arc<PasswordResetFlow>,
+    (oidc, bankid): (Arc<LoginOidcFlow>, Arc<LoginBankIdFlow>),
     max_request_bytes: usize,
 ) -> Routes {
     let login = LoginServiceServer::new(LoginHandlers::new(login));
     let session = SessionServiceServer::new(SessionHandlers::new(session));
     let password = PasswordServiceServer::new(PasswordHandlers::new(change_password));
     let reset = PasswordResetServiceServer::new(PasswordResetHandlers::new(password_reset));
+    let oidc = LoginOidcServiceServer::new(LoginOidcHandlers::new(oidc));
+    let bankid = LoginBankIdServiceServer::new(LoginBankIdHandlers::new(bankid));
     Routes::new(login.max_decoding_message_size(max_request_bytes))
+        .add_service(oidc.max_decoding_message_size(max_request_bytes))
+        .add_service(bankid.max_decoding_message_size(max_request_bytes))
         .add_service(session.max_decoding_message_size(max_request_bytes))
         .add_service(password.max_decoding_message_size(max_request_bytes))
         .add_service(reset.max_decoding_message_size(max_request_bytes))
@@ -332,7 +359,7 @@ fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -> Flows {
         store: Arc::clone(&shared_store) as _,
         access: Arc::clone(&ring) as _,
         revocations: Arc::clone(&revocations) as _,
-        mint,
+        mint: mint.clone(),
         vault: Arc::clone(vault) as _,
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
@@ -388,5 +415,6 @@ fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -> Flows {
         refusal_log: refusals,
         ring,
         organizations,
+        mint,
     }
 }

@@ -69,6 +69,9 @@ pub(super) async fn store(config: &Config, metrics: &StoreMetrics) -> anyhow::Re
 /// Connections of the workers: for requests, for text messages, and to count what waits.
 const WORKER_CONNECTIONS: u32 = 3;
 
+/// And these where BankID is used: for what orders come to, and for those who watch orders of other replicas.
+const BANKID_CONNECTIONS: u32 = 3;
+
 /// And one for each mail under way, or a mail would wait for the commits of the others; of more than these most are
 /// waiting for the mail server. They are opened when they are needed.
 const MOST_MAIL_CONNECTIONS: usize = 8;
@@ -87,7 +90,8 @@ pub(super) async fn worker_store(
                 Some(Mail::Folder { .. }) => 1,
                 None => 0,
             };
-            let pool_size = WORKER_CONNECTIONS + u32::try_from(mails).unwrap_or(0);
+            let bankid = if config.bankid.is_empty() { 0 } else { BANKID_CONNECTIONS };
+            let pool_size = WORKER_CONNECTIONS + bankid + u32::try_from(mails).unwrap_or(0);
             let own = StoreConfig::Postgres { url: copy(url), pool_size };
             SqlStore::connect(&own, metrics).await.context("connecting the workers to the store")
         }

@@ -78,6 +78,8 @@ impl Config {
             sms: None,
             workers: Workers { enabled: true },
             organizations,
+            bankid: Vec::new(),
+            oidc: Vec::new(),
             callers,
             log: Log { level: LogLevel::Info },
         }

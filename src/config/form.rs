@@ -331,6 +331,29 @@ impl Form for ReadableFile {
     }
 }
 
+/// The path of a file that can be opened now and need not be text.
+pub(super) struct BinaryFile;
+
+impl Form for BinaryFile {
+    type Value = PathBuf;
+
+    fn describe(&self) -> String {
+        "the path of a readable file".to_owned()
+    }
+
+    fn read(&self, spot: &Spot<'_>) -> Option<PathBuf> {
+        let path = AnyPath.read(spot)?;
+        match std::fs::File::open(&path).and_then(|file| file.metadata()) {
+            Ok(found) if found.is_file() => Some(path),
+            Ok(_) => spot.wrong("names no file", "name a file"),
+            Err(error) => spot.wrong(
+                format!("names a file that cannot be read ({})", error.kind()),
+                "check that it is there and that this process may read it",
+            ),
+        }
+    }
+}
+
 /// The path of a file that holds a secret, and from it the secret, less one line end.
 pub(super) struct SecretFile;
 

@@ -8,8 +8,10 @@ use crate::domain::login_password::FAILURES_UNTIL_CLOSED;
 use crate::domain::organization::{Correspondence, Organization, OrganizationId, Portal, SessionPolicy};
 use crate::domain::password::PasswordPolicy;
 
+use super::bankid::{self, BankIdAccess};
 use super::correspondence;
 use super::form::{Choice, Count, Each, Flag, Parsed, Span, Text, duration_text};
+use super::oidc::{self, OidcAccess};
 use super::reader::Reader;
 
 /// An organization as far as it could be read: callers name it also when something else in it is wrong.
@@ -17,6 +19,8 @@ pub(super) struct ReadOrganization {
     pub(super) id: Option<OrganizationId>,
     pub(super) portals: Vec<Portal>,
     pub(super) organization: Option<Organization>,
+    pub(super) bankid: Option<BankIdAccess>,
+    pub(super) oidc: Vec<OidcAccess>,
 }
 
 pub(super) const ORGANIZATION_ID: Parsed<OrganizationId> =
@@ -91,6 +95,13 @@ fn read_one(reader: &mut Reader<'_>, sends_mail: bool) -> ReadOrganization {
     if writes && !sends_mail {
         reader.fault("mail", "is given, but nothing says how mails leave this service", "write [mail]");
     }
+    let given_portals = portals.as_deref().unwrap_or_default();
+    let bankid =
+        reader.optional_section("bankid", |it| bankid::read(it, id.as_ref(), given_portals)).flatten();
+    let (bankid_policy, bankid) = bankid.map_or((None, None), |read| (Some(read.policy), read.access));
+    let providers = oidc::read(reader, id.as_ref(), given_portals);
+    let (providers, oidc): (Vec<_>, Vec<_>) =
+        providers.into_iter().map(|read| (read.provider, read.access)).unzip();
     let organization = match (id.clone(), display_name, region, portals.clone()) {
         (Some(id), Some(display_name), Some(region), Some(portals)) => Some(Organization {
             id,
@@ -108,12 +119,12 @@ fn read_one(reader: &mut Reader<'_>, sends_mail: bool) -> ReadOrganization {
                 pages,
             }),
             reset,
-            bankid: None,
-            oidc: Vec::new(),
+            bankid: bankid_policy,
+            oidc: providers,
         }),
         _ => None,
     };
-    ReadOrganization { id, portals: portals.unwrap_or_default(), organization }
+    ReadOrganization { id, portals: portals.unwrap_or_default(), organization, bankid, oidc }
 }
 
 fn read_password(password: &mut Reader<'_>) -> PasswordPolicy {

@@ -205,11 +205,34 @@ impl<'t> Reader<'t> {
         self.spot(name)?.wrong("is given but not chosen", "choose it by `backend`, or remove it")
     }
 
-    /// A list of tables; each element is read by `read`. A list that must not be empty is a fault when it is.
+    /// A list of tables that must not be empty; each element is read by `read`.
     pub(super) fn list<T>(
         &mut self,
         name: &str,
         meaning: &'static str,
+        read: impl FnMut(&mut Reader<'t>) -> T,
+    ) -> Vec<T> {
+        if !self.journal.describing && self.has_no_elements(name) {
+            self.missing::<()>(name, meaning, &format!("write [[{}]] at least once", self.path_of(name)));
+        }
+        self.optional_list(name, read)
+    }
+
+    fn has_no_elements(&self, name: &str) -> bool {
+        match self.entries.and_then(|entries| entries.get(name)).map(|node| &node.value) {
+            None => true,
+            Some(Value::List(items)) => items.is_empty(),
+            // Told by who reads it.
+            Some(Value::Text(_) | Value::Integer(_) | Value::Flag(_) | Value::Table(_) | Value::Foreign) => {
+                false
+            }
+        }
+    }
+
+    /// A list of tables that may be absent; each element is read by `read`.
+    pub(super) fn optional_list<T>(
+        &mut self,
+        name: &str,
         mut read: impl FnMut(&mut Reader<'t>) -> T,
     ) -> Vec<T> {
         if self.journal.describing {
@@ -225,9 +248,6 @@ impl<'t> Reader<'t> {
                 return Vec::new();
             }
         };
-        if items.is_empty() {
-            self.missing::<()>(name, meaning, &format!("{remedy} at least once"));
-        }
         let element = |(index, node): (usize, &'t Node)| {
             let path = format!("{}[{index}]", self.path_of(name));
             let spot = Spot { journal: self.journal, path: path.clone(), node };

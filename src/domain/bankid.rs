@@ -17,6 +17,9 @@ pub const ORDER_LIFETIME: Duration = Duration::from_mins(10);
 /// A terminal result waits this long for the portal to fetch the session: app to browser and back takes seconds.
 pub const RESULT_LIFETIME: Duration = Duration::from_mins(3);
 
+/// Bytes of the text that the app shows: BankID takes 1,500 characters of it in base64 (`userVisibleData` of `/auth`).
+pub const LONGEST_INTENT_BYTES: usize = 1125;
+
 /// On which device BankID is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Device {
@@ -47,6 +50,11 @@ impl Device {
 pub struct HintCode(String);
 
 impl HintCode {
+    /// The app has not been opened, or the code not been scanned.
+    pub const OUTSTANDING: &str = "outstandingTransaction";
+    /// Nobody opened the app in time: another order may take its place.
+    pub const START_FAILED: &str = "startFailed";
+
     /// Reads a code; one that is no word of 1 to 64 letters and digits is read as `unknown`.
     pub fn new(code: &str) -> Self {
         let formed = (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -107,6 +115,15 @@ pub enum Risk {
 }
 
 impl Risk {
+    /// BankID's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Moderate => "moderate",
+            Self::High => "high",
+        }
+    }
+
     /// Reads BankID's word. One that we do not know is none: missing is not low.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -297,14 +314,16 @@ impl ReturnPage {
 /// How an organization uses BankID. How it is talked to is the adapter's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BankIdPolicy {
+    /// The portals that offer it.
+    pub portals: Vec<super::organization::Portal>,
     /// What is done with signals.
     pub risk: RiskPolicy,
     /// To which page of each portal the app returns.
     pub return_pages: std::collections::BTreeMap<super::organization::Portal, ReturnPage>,
     /// The domain that BankID is told as the portal's (`web.referringDomain`).
     pub referring_domain: String,
-    /// What the app shows above the code, up to 1,000 characters: names the portal, so that a guardian who was led
-    /// astray can notice. Empty: nothing.
+    /// What the app shows above the code, up to [`LONGEST_INTENT_BYTES`]: names the portal, so that a guardian who was
+    /// led astray can notice. Empty: nothing.
     pub intent: String,
     /// How long signatures are kept as evidence.
     pub evidence_retention: Duration,

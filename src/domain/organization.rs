@@ -182,4 +182,9 @@ impl Organization {
     pub fn provider(&self, id: &ProviderId, portal: Portal) -> Option<&Provider> {
         self.oidc.iter().find(|provider| provider.id == *id && provider.portals.contains(&portal))
     }
+
+    /// How the portal uses BankID, if it offers it.
+    pub fn bankid_at(&self, portal: Portal) -> Option<&BankIdPolicy> {
+        self.bankid.as_ref().filter(|policy| policy.portals.contains(&portal))
+    }
 }

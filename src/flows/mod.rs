@@ -1,13 +1,21 @@
 //! The order of steps, one file per story.
 
 pub mod attempt;
+pub mod bankid_board;
+pub mod bankid_collector;
+pub mod bankid_order;
+pub mod bankid_status;
+pub mod bankid_watch;
 pub mod change_password;
 pub mod devices;
 pub mod directory_import;
+pub mod eid_login;
 pub mod failure_notices;
 pub mod gate;
 pub mod last_done;
+pub mod login_bankid;
 pub mod login_methods;
+pub mod login_oidc;
 pub mod login_password;
 pub mod national_id;
 pub mod notices;

@@ -28,6 +28,10 @@ impl TokenKind {
     pub const BINDING: Self = Self("gbs_");
     /// The `state` of a login at an `OpenID` provider.
     pub const STATE: Self = Self("gos_");
+    /// The `nonce` of a login at an `OpenID` provider.
+    pub const NONCE: Self = Self("gon_");
+    /// The PKCE code verifier of a login at an `OpenID` provider: 47 characters of the 43 to 128 that RFC 7636 asks for.
+    pub const CODE_VERIFIER: Self = Self("gov_");
     /// What BankID's app brings back to the browser at the same device.
     pub const RETURN_NONCE: Self = Self("gbn_");
 

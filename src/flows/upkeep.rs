@@ -33,6 +33,10 @@ const RESET_RETENTION: Duration = Duration::from_hours(30 * 24);
 /// Messages stay visible to support for 90 days after they were settled.
 const MESSAGE_RETENTION: Duration = Duration::from_hours(90 * 24);
 
+/// Attempts and orders of logins with an eID are of no use after their end, and hold sealed numbers: an hour is for clocks
+/// that differ.
+const EID_RETENTION: Duration = Duration::from_hours(1);
+
 /// Feed rows are kept for twice as long as an access token can live, for replicas that start or lag.
 const FEED_RETENTION: Duration = Duration::from_secs(2 * ACCESS_TOKEN_LIFETIME.as_secs());
 
@@ -176,6 +180,21 @@ impl Upkeep {
         }
         for _ in 0..MOST_SWEEPS {
             if self.store.sweep_messages(now.minus(MESSAGE_RETENTION)).await? == 0 {
+                break;
+            }
+        }
+        for _ in 0..MOST_SWEEPS {
+            if self.store.sweep_oidc_attempts(now.minus(EID_RETENTION)).await? == 0 {
+                break;
+            }
+        }
+        for _ in 0..MOST_SWEEPS {
+            if self.store.sweep_bankid_orders(now.minus(EID_RETENTION)).await? == 0 {
+                break;
+            }
+        }
+        for _ in 0..MOST_SWEEPS {
+            if self.store.sweep_evidence(now).await? == 0 {
                 break;
             }
         }

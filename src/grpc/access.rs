@@ -59,7 +59,7 @@ const fn row(path: &'static str, access: Access) -> Rpc {
 
 /// Every rpc on the port. A test compares it with the descriptor set and the `Caller:` lines of the proto files;
 /// what has no row is refused.
-pub const RPCS: [Rpc; 17] = [
+pub const RPCS: [Rpc; 23] = [
     row("/guardian.auth.v1.SessionService/VerifySession", PORTALS),
     row("/guardian.auth.v1.SessionService/RefreshSession", PORTALS),
     row("/guardian.auth.v1.SessionService/EndSession", PORTALS),
@@ -68,6 +68,12 @@ pub const RPCS: [Rpc; 17] = [
     row("/guardian.auth.v1.SessionService/GetSigningKeys", ALL_KINDS),
     row("/guardian.auth.v1.LoginService/ListLoginMethods", PORTALS),
     row("/guardian.auth.v1.LoginService/LoginWithPassword", PORTALS),
+    row("/guardian.auth.v1.LoginOidcService/StartOidcLogin", PORTALS),
+    row("/guardian.auth.v1.LoginOidcService/CompleteOidcLogin", PORTALS),
+    row("/guardian.auth.v1.LoginBankIdService/StartBankIdLogin", PORTALS),
+    row("/guardian.auth.v1.LoginBankIdService/WatchBankIdLogin", PORTALS),
+    row("/guardian.auth.v1.LoginBankIdService/CompleteBankIdLogin", PORTALS),
+    row("/guardian.auth.v1.LoginBankIdService/CancelBankIdLogin", PORTALS),
     row("/guardian.auth.v1.PasswordService/ChangePassword", PORTALS),
     row("/guardian.auth.v1.PasswordResetService/RequestPasswordReset", PORTALS),
     row("/guardian.auth.v1.PasswordResetService/InspectResetToken", PORTALS),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::domain::identifier::LoginName;
+use crate::domain::oidc::Provider;
 use crate::domain::organization::Organization;
 use crate::domain::passphrase::Locale;
 use crate::domain::password::{ClaimedPassword, MAX_CODE_POINTS, PasswordPolicy, Unusable};
@@ -47,14 +48,17 @@ impl LoginService for LoginHandlers {
         request: Request<proto::ListLoginMethodsRequest>,
     ) -> Result<Response<proto::ListLoginMethodsResponse>, Status> {
         let (context, message) = open(request)?;
-        let (organization, _) = authorize_fields(&context, &message.organization, message.portal)?;
+        let (organization, portal) = authorize_fields(&context, &message.organization, message.portal)?;
         let mut faults = Faults::default();
         let Some(locale) = faults.optional_text("locale", message.locale, MAX_LOCALE_BYTES) else {
             return Err(faults.refuse());
         };
-        let offered = login_methods::list(&organization, Locale::from_tag(&locale), &self.flow.entropy);
+        let offered =
+            login_methods::list(&organization, portal, Locale::from_tag(&locale), &self.flow.entropy);
         let methods = offered.methods.into_iter().map(|method| match method {
             LoginMethod::Password => proto::LoginMethod::Password.into(),
+            LoginMethod::BankId => proto::LoginMethod::Bankid.into(),
+            LoginMethod::Oidc => proto::LoginMethod::Oidc.into(),
         });
         Ok(Response::new(proto::ListLoginMethodsResponse {
             methods: methods.collect(),
@@ -65,7 +69,7 @@ impl LoginService for LoginHandlers {
                 .into_iter()
                 .map(|method| reset_method(method).into())
                 .collect(),
-            oidc_providers: Vec::new(),
+            oidc_providers: offered.providers.into_iter().map(oidc_provider).collect(),
         }))
     }
 
@@ -186,6 +190,10 @@ pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     // Under 1,000, so the product fits.
     let nanos = i32::try_from(millis.rem_euclid(1000) * 1_000_000).unwrap_or(0);
     prost_types::Timestamp { seconds: millis.div_euclid(1000), nanos }
+}
+
+fn oidc_provider(provider: Provider) -> proto::OidcProvider {
+    proto::OidcProvider { provider: provider.id.as_str().to_owned(), display_name: provider.display_name }
 }
 
 const fn reset_method(method: ResetMethod) -> proto::ResetMethod {

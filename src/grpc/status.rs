@@ -166,7 +166,7 @@ pub fn invalid_credentials(reference: &ReferenceCode) -> Status {
         .make()
 }
 
-/// The password is right, but for the other guardian portal.
+/// The password or eID is right, but for the other guardian portal.
 pub fn wrong_portal(right: Portal, reference: &ReferenceCode) -> Status {
     Making::of(Code::FailedPrecondition, ErrorReason::WrongPortal, "the account belongs to another portal")
         .metadata("portal", right.as_str())
@@ -230,6 +230,39 @@ pub fn reset_token_invalid(reference: &ReferenceCode) -> Status {
     Making::of(Code::Unauthenticated, ErrorReason::ResetTokenInvalid, "the reset token is not valid")
         .reference(Some(reference))
         .make()
+}
+
+/// The attempt to log in with an eID was never begun, was begun in another browser, is used or is too old.
+pub fn login_attempt_invalid(reference: &ReferenceCode) -> Status {
+    Making::of(Code::Unauthenticated, ErrorReason::LoginAttemptInvalid, "the login attempt is not valid")
+        .reference(Some(reference))
+        .make()
+}
+
+/// BankID is still under way.
+pub fn login_not_finished() -> Status {
+    Making::of(Code::FailedPrecondition, ErrorReason::LoginNotFinished, "the login is still under way").make()
+}
+
+/// The eID did not say who the person is. `message_id` is what BankID has a text for.
+pub fn eid_login_failed(message_id: Option<&'static str>, reference: &ReferenceCode) -> Status {
+    let making = Making::of(Code::Unauthenticated, ErrorReason::EidLoginFailed, "the eID named nobody")
+        .reference(Some(reference));
+    match message_id {
+        Some(id) => making.metadata("message_id", id).make(),
+        None => making.make(),
+    }
+}
+
+/// The person is known, and there is no account here that this person can use.
+pub fn eid_login_denied(reference: &ReferenceCode) -> Status {
+    Making::of(
+        Code::PermissionDenied,
+        ErrorReason::EidLoginDenied,
+        "there is no account for this person to use",
+    )
+    .reference(Some(reference))
+    .make()
 }
 
 /// A dependency that the answer needs is away.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 
 use crate::domain::bankid::{HintCode, Risk};
+use crate::domain::bankid_message::Situation;
 use crate::domain::identifier::PersonalNumber;
 use crate::domain::secret::Secret;
 
@@ -18,7 +19,7 @@ pub struct AuthRequest<'a> {
     pub user_agent: &'a str,
     /// By what the browser's device is known again.
     pub device_identifier: Option<&'a Secret<String>>,
-    /// To which page the app returns: the same device only.
+    /// To which page the app returns: on the same device. Without it BankID is on another device.
     pub return_url: Option<&'a Secret<String>>,
     /// What the app shows: names the portal.
     pub intent: &'a str,
@@ -77,6 +78,17 @@ pub enum BankIdError {
     /// Too many requests, or maintenance, or it cannot be reached: ask less often.
     #[error("BankID is unavailable: {0}")]
     Unavailable(String),
+}
+
+impl BankIdError {
+    /// What a guardian is told of it. What is wrong with us is none of theirs: an unknown failure.
+    pub const fn situation(&self) -> Situation {
+        match self {
+            Self::AlreadyInProgress => Situation::Rfa4,
+            Self::Unavailable(_) => Situation::Rfa5,
+            Self::InvalidParameters(_) | Self::Misconfigured(_) => Situation::Rfa22,
+        }
+    }
 }
 
 /// BankID, by one relying party's certificate.

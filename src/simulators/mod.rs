@@ -1,5 +1,7 @@
-//! Stand-ins for what is outside of the service, for `dev` and tests: a mailbox and a portal, as pages on loopback.
+//! Stand-ins for what is outside of the service, for `dev` and tests: a mailbox and a portal, as pages on loopback, and
+//! BankID.
 
+pub mod bankid;
 mod failure;
 mod frame;
 mod guard;

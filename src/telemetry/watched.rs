@@ -29,13 +29,20 @@ pub const OUTBOX_LOOK_AGE: &str = "guardian_auth_outbox_look_age_seconds";
 /// Seconds since this replica looked at requests for reset links.
 pub const RESET_LOOK_AGE: &str = "guardian_auth_reset_requests_look_age_seconds";
 
+/// What happened to BankID orders that this replica collects, by event.
+pub const BANKID_ORDERS: &str = "guardian_auth_bankid_orders";
+/// BankID orders that this replica collects now.
+pub const BANKID_ORDERS_OWN: &str = "guardian_auth_bankid_orders_collected";
+/// Whether BankID let the certificate of an organization in when it was last asked: 1 or 0.
+pub const BANKID_REACHABLE: &str = "guardian_auth_bankid_reachable";
+
 /// When our certificate ends, seconds since 1970.
 pub const CERTIFICATE_END: &str = "guardian_auth_certificate_end_time_seconds";
 /// Changed certificate files that were read again, by result.
 pub const CERTIFICATE_RELOADS: &str = "guardian_auth_certificate_reloads";
 
 /// The labels of one sample.
-pub type Labels = Vec<(&'static str, &'static str)>;
+pub type Labels = Vec<(&'static str, String)>;
 
 /// What a watched metric is.
 enum Value {

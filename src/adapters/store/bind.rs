@@ -3,10 +3,15 @@
 use sqlx::any::{Any, AnyArguments};
 use sqlx::{Arguments, Encode, Type};
 
+use crate::domain::bankid::{BankIdFault, Device, HintCode, OrderState};
 use crate::domain::directory::{LoginNameKind, SourceKey};
-use crate::domain::id::{AuditEventId, ChildId, GuardianId, MessageId, ResetRequestId, SchoolId, SessionId};
+use crate::domain::id::{
+    AuditEventId, BankIdLoginId, ChildId, EvidenceId, GuardianId, MessageId, ProposalId, ResetRequestId,
+    SchoolId, SessionId,
+};
 use crate::domain::identifier::{Email, LoginName};
 use crate::domain::message::{Channel, DeliveryFault, MessageState};
+use crate::domain::oidc::ProviderId;
 use crate::domain::organization::{OrganizationId, Portal};
 use crate::domain::passphrase::Locale;
 use crate::domain::password::PasswordHash;
@@ -96,6 +101,9 @@ bind_as! {
     AuditEventId => &'a str, |value| value.as_str();
     ResetRequestId => &'a str, |value| value.as_str();
     MessageId => &'a str, |value| value.as_str();
+    BankIdLoginId => &'a str, |value| value.as_str();
+    EvidenceId => &'a str, |value| value.as_str();
+    ProposalId => &'a str, |value| value.as_str();
     ChildId => &'a str, |value| value.as_str();
     SchoolId => &'a str, |value| value.as_str();
     SourceKey => &'a str, |value| value.as_str();
@@ -104,6 +112,11 @@ bind_as! {
     Channel => &'a str, |value| value.as_str();
     MessageState => &'a str, |value| value.as_str();
     DeliveryFault => &'a str, |value| value.as_str();
+    Device => &'a str, |value| value.as_str();
+    OrderState => &'a str, |value| value.as_str();
+    HintCode => &'a str, |value| value.as_str();
+    BankIdFault => &'a str, |value| value.as_str();
+    ProviderId => &'a str, |value| value.as_str();
     PasswordHash => &'a str, |value| value.as_str();
     ReferenceCode => &'a str, |value| value.as_str();
     LoginNameKind => &'a str, |value| match value {

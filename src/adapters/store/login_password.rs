@@ -83,7 +83,7 @@ macro_rules! admit_text {
 
 /// Finds the account as it was read and keeps it so until the end of the transaction. PostgreSQL: a bump of the epoch
 /// waits for us, or we for it and then find it. SQLite: the transaction excludes other writers.
-const HOLD_ACCOUNT: PerDialect<Statement> = PerDialect {
+pub(super) const HOLD_ACCOUNT: PerDialect<Statement> = PerDialect {
     sqlite: Statement::new(
         "hold_account",
         "SELECT id FROM guardian WHERE id = $1 AND credential_epoch = $2 AND organization = $3 AND state = 'active'",

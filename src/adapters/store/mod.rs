@@ -12,6 +12,8 @@ mod dialect;
 mod directory_import;
 mod eid_login;
 mod error;
+mod login_bankid;
+mod login_oidc;
 mod login_password;
 mod message_budget;
 mod metrics;

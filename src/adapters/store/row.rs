@@ -10,6 +10,7 @@ use crate::domain::passphrase::Locale;
 use crate::domain::password_reset::EmailOnFile;
 use crate::domain::time::Timestamp;
 use crate::ports::error::PortError;
+use crate::ports::key_vault::Sealed;
 
 /// Reading of columns by name.
 pub(super) trait Columns {
@@ -56,6 +57,19 @@ pub(super) trait Columns {
         self.column::<Option<&[u8]>>(column)?
             .map(|bytes| bytes.try_into().map_err(|_| corrupt(column)))
             .transpose()
+    }
+
+    fn sealed(&self, bytes: &'static str, key_id: &'static str) -> Result<Sealed, PortError> {
+        Ok(Sealed { bytes: self.column(bytes)?, key_id: self.column(key_id)? })
+    }
+
+    /// The same where NULL may stand, for both.
+    fn sealed_or_none(&self, bytes: &'static str, key_id: &'static str) -> Result<Option<Sealed>, PortError> {
+        match (self.column(bytes)?, self.column(key_id)?) {
+            (Some(bytes), Some(key_id)) => Ok(Some(Sealed { bytes, key_id })),
+            (None, None) => Ok(None),
+            (Some(_), None) | (None, Some(_)) => Err(corrupt(key_id)),
+        }
     }
 
     fn portal(&self) -> Result<Portal, PortError> {

@@ -20,7 +20,8 @@ pub struct NewEidSession {
     pub session: Session,
     /// The digests of the asserted identifier: one of them must still be the guardian's, in use.
     pub identifier: Vec<[u8; 32]>,
-    /// The BankID order that is used up by it: nothing happens unless it is complete and its result not too old.
+    /// The BankID order that is used up by it: nothing happens unless it is complete and its result not too old when the
+    /// session begins. What it held of the person is dropped.
     pub order: Option<BankIdLoginId>,
     /// The signature, to be kept.
     pub evidence: Option<NewEvidence>,
@@ -44,7 +45,8 @@ pub struct NewEvidence {
 pub enum EidOpenOutcome {
     /// It did.
     Opened,
-    /// The account's epoch, state or number changed since it was read: no session, and the order is used up.
+    /// The account's epoch, state or number changed since it was read: nothing was written. The order is complete still;
+    /// the denial ([`DeniedEidLogin`]) uses it up.
     AccountChanged,
     /// The order was cancelled, used or ran out meanwhile: nothing was written.
     OrderGone,
@@ -53,7 +55,8 @@ pub enum EidOpenOutcome {
 /// A login with an eID that is denied though the person is identified.
 #[derive(Clone, Debug)]
 pub struct DeniedEidLogin {
-    /// The BankID order that is used up by it, when.
+    /// The BankID order that is used up by it, and when: nothing happens unless it is complete and its result not too old
+    /// then. What it held of the person is dropped.
     pub order: Option<(BankIdLoginId, Timestamp)>,
     /// What the audit log says of it.
     pub events: Vec<Event>,

@@ -35,7 +35,7 @@ pub struct BankIdOrder {
     pub hint: Option<HintCode>,
     /// Why it failed, if it did.
     pub fault: Option<BankIdFault>,
-    /// Who signed and the evidence, sealed for this row, once complete.
+    /// Who signed and the evidence, sealed for this row, while complete: dropped when it is used or given up.
     pub result: Option<Sealed>,
     /// The end user's address at the beginning.
     pub address: Option<IpAddr>,
@@ -111,7 +111,8 @@ pub trait LoginBankIdStore: Send + Sync {
     /// [`PortError`].
     async fn bankid_orders(&self, ids: &[BankIdLoginId]) -> Result<Vec<BankIdOrder>, PortError>;
 
-    /// Takes pending orders that nobody collects: their lease ended before `now`. At most `limit`, oldest first.
+    /// Takes pending orders that nobody collects: their lease ended by `now`. At most `limit`, oldest first. Those whose
+    /// `expires` is over too: they fail by being collected.
     ///
     /// # Errors
     /// [`PortError`].

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
 use super::world::World;
 
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 20] = [
     "school",
     "child",
     "guardian",
@@ -24,6 +24,10 @@ const TABLES: [&str; 16] = [
     "message",
     "reset_token",
     "message_budget",
+    "oidc_attempt",
+    "bankid_order",
+    "eid_evidence",
+    "number_proposal",
 ];
 
 /// Rows by table, each as text, sorted.
