@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use guardian_auth::adapters::http_client::HttpClient;
-use guardian_auth::adapters::oidc::OidcSettings;
+use guardian_auth::config::OidcAccess;
 use guardian_auth::domain::oidc::OidcFault;
 use reqwest::{Method, Url};
 use serde_json::json;
 
 use super::party::{Begun, NUMBER, Party, REDIRECT_URI, Verdict, usual};
 use crate::support::evil_provider::{EvilProvider, Parameters, parameters};
-use crate::support::service::TestClock;
+use crate::support::service::{KOMMUN, OPVANG, Parts, TestClock};
 
 /// The evil provider, and a service that has it for its own.
 pub(crate) struct OidcBed {
     pub op: EvilProvider,
     pub clock: Arc<TestClock>,
-    party: Party,
+    pub party: Party,
     browser: HttpClient,
 }
 
@@ -28,27 +28,40 @@ impl OidcBed {
     }
 
     /// In the Dutch organization, with changes to how the provider is configured.
-    pub async fn start_dutch(change: impl FnOnce(&mut OidcSettings)) -> Self {
-        Self::start_with(change).await
+    pub async fn start_dutch(change: impl FnOnce(&mut OidcAccess)) -> Self {
+        Self::start_at(Parts::Embedded, OPVANG, change).await
     }
 
     /// The same as [`Self::start`] with changes to how the provider is configured.
-    pub async fn start_with(change: impl FnOnce(&mut OidcSettings)) -> Self {
+    pub async fn start_with(change: impl FnOnce(&mut OidcAccess)) -> Self {
+        Self::start_at(Parts::Embedded, KOMMUN, change).await
+    }
+
+    /// The same as [`Self::start`] on other parts.
+    pub async fn start_on(parts: Parts) -> Self {
+        Self::start_at(parts, KOMMUN, |_| {}).await
+    }
+
+    async fn start_at(
+        parts: Parts,
+        organization: &'static str,
+        change: impl FnOnce(&mut OidcAccess),
+    ) -> Self {
         let clock = TestClock::at_noon();
         let op = EvilProvider::start(Arc::clone(&clock) as _, REDIRECT_URI).await;
         op.behave(|op| {
             op.person.insert("ssn".to_owned(), json!(NUMBER));
         });
-        let mut settings = usual(op.issuer());
-        change(&mut settings);
-        let party = Party::new(settings, Arc::clone(&clock) as _);
+        let mut access = usual(organization, op.issuer());
+        change(&mut access);
+        let party = Party::start(parts, organization, Arc::clone(&clock), vec![access]).await;
         let browser = HttpClient::new(None, Duration::from_secs(20)).unwrap();
         Self { op, clock, party, browser }
     }
 
     /// Begins a login.
     pub async fn begin(&self) -> Result<Begun, Verdict> {
-        self.party.begin().await
+        self.party.begin("evil").await
     }
 
     /// Goes where the browser is sent, and comes back with these parameters.
@@ -64,7 +77,7 @@ impl OidcBed {
 
     /// Completes a login with what came back.
     pub async fn complete(&self, begun: &Begun, came: &Parameters) -> Verdict {
-        self.party.complete(begun, came).await
+        self.party.complete(self.party.callback(begun, came)).await
     }
 
     /// A whole login. The provider must have found nothing wrong with our requests.

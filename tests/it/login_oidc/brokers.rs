@@ -1,16 +1,14 @@
 //! Tokens in the shapes of the brokers that guardians come through.
 
-use guardian_auth::adapters::oidc::ClientAuth;
+use guardian_auth::config::OidcClientAuth;
 use guardian_auth::domain::oidc::{ClaimMapping, ClaimSource, IdentifierScheme, OidcFault, Requirement};
-use guardian_auth::domain::secret::Secret;
 use serde_json::{Map, Value, json};
 
 use super::bed::OidcBed;
-use super::party::{NUMBER, mapping};
+use super::party::{BSN, NUMBER, file, mapping};
 use crate::support::evil_provider::behaviour::ClientProof;
 
-/// A BSN of the numbers for tests, and another.
-const BSN: &str = "999990019";
+/// Another BSN of the numbers for tests.
 const OTHER_BSN: &str = "999993653";
 
 fn requirement(claim: &str, any_of: &[&str]) -> Requirement {
@@ -112,12 +110,13 @@ async fn freja_refuses_other_countries_and_levels() {
 #[tokio::test]
 async fn sweden_connect() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let key_file = file(directory.path(), "key.pem", &key.serialize_pem());
     let personal = "https://id.oidc.se/claim/personalIdentityNumber";
     let coordination = "https://id.oidc.se/claim/coordinationNumber";
     let bed = OidcBed::start_with(|provider| {
         provider.scopes = vec!["https://id.oidc.se/scope/naturalPersonNumber".to_owned()];
-        provider.client_auth =
-            ClientAuth::PrivateKeyJwt { key_pem: Secret::new(key.serialize_pem()), key_id: None };
+        provider.client_auth = OidcClientAuth::PrivateKeyJwt { key_file, key_id: None };
         provider.mapping = ClaimMapping {
             previous_claim: Some("https://id.oidc.se/claim/previousCoordinationNumber".to_owned()),
             ..mapping(ClaimSource::IdToken, &[personal, coordination], IdentifierScheme::SeAny)

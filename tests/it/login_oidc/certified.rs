@@ -1,19 +1,21 @@
 //! Whole logins at a provider that the OpenID Foundation has certified (npm `oidc-provider`).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use guardian_auth::adapters::http_client::HttpClient;
-use guardian_auth::adapters::oidc::{ClientAuth, OidcSettings, Pushed};
 use guardian_auth::adapters::system::SystemClock;
+use guardian_auth::config::{OidcAccess, OidcClientAuth, OidcPushed};
 use guardian_auth::domain::oidc::{ClaimSource, IdentifierScheme};
 use guardian_auth::domain::secret::Secret;
+use guardian_auth::ports::clock::Clock as _;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use super::party::{NUMBER, Party, REDIRECT_URI, Verdict, mapping, usual};
+use super::party::{NUMBER, Party, REDIRECT_URI, Verdict, file, mapping, usual};
 use crate::support::certified_provider::CertifiedProvider;
 use crate::support::evil_provider::keys::base64url;
 use crate::support::evil_provider::{CLIENT_ID, CLIENT_SECRET};
+use crate::support::service::{KOMMUN, Parts, TestClock};
 
 /// Where the provider puts the number.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,7 +38,7 @@ fn client(algorithm: &str, proof: &str) -> Value {
 }
 
 /// Logs in twice, each time in a new browser.
-async fn logs_in(client: Value, place: Place, change: impl FnOnce(&mut OidcSettings)) {
+async fn logs_in(client: Value, place: Place, change: impl FnOnce(&mut OidcAccess)) {
     let provider = CertifiedProvider::start(&json!({
         "clients": [client],
         "person": {"ssn": NUMBER, "family_name": "Ek"},
@@ -44,23 +46,26 @@ async fn logs_in(client: Value, place: Place, change: impl FnOnce(&mut OidcSetti
         "claimsInIdToken": place == Place::IdToken,
     }))
     .await;
-    let mut settings = usual(provider.issuer());
-    settings.scopes = vec!["nin".to_owned()];
+    let mut access = usual(KOMMUN, provider.issuer());
+    access.scopes = vec!["nin".to_owned()];
     let source = match place {
         Place::IdToken => ClaimSource::IdToken,
         Place::Userinfo => ClaimSource::Userinfo,
     };
-    settings.mapping = mapping(source, &["ssn"], IdentifierScheme::SePnr);
-    change(&mut settings);
-    let pushed = settings.pushed;
+    access.mapping = mapping(source, &["ssn"], IdentifierScheme::SePnr);
+    change(&mut access);
+    let pushed = access.pushed != OidcPushed::Never;
     // The provider has the clock of the machine.
-    let party = Party::new(settings, Arc::new(SystemClock));
+    let clock = TestClock::at(SystemClock.now());
+    let party = Party::start(Parts::Embedded, KOMMUN, clock, vec![access]).await;
     let browser = HttpClient::new(None, Duration::from_secs(20)).unwrap();
     for _ in 0..2 {
-        let begun = party.begin().await.unwrap_or_else(|verdict| panic!("{verdict:?}\n{}", provider.log()));
-        assert_eq!(begun.url.contains("request_uri="), pushed != Pushed::Never, "{}", begun.url);
+        let begun = party.begin("evil").await;
+        let begun = begun.unwrap_or_else(|verdict| panic!("{verdict:?}\n{}", provider.log()));
+        assert_eq!(begun.url.contains("request_uri="), pushed, "{}", begun.url);
         let came = provider.visit(&browser, &begun.url, REDIRECT_URI).await;
-        assert_eq!(party.complete(&begun, &came).await, Verdict::Session, "{}", provider.log());
+        let verdict = party.complete(party.callback(&begun, &came)).await;
+        assert_eq!(verdict, Verdict::Session, "{}", provider.log());
     }
 }
 
@@ -72,7 +77,7 @@ async fn es256_with_client_secret_basic_pushed_and_the_number_in_the_id_token() 
 #[tokio::test]
 async fn rs256_with_client_secret_basic_not_pushed_and_the_number_in_userinfo() {
     logs_in(client("RS256", "client_secret_basic"), Place::Userinfo, |provider| {
-        provider.pushed = Pushed::Never;
+        provider.pushed = OidcPushed::Never;
     })
     .await;
 }
@@ -86,37 +91,39 @@ async fn rs256_with_client_secret_post_pushed_and_the_number_in_userinfo() {
 async fn ps256_with_client_secret_post_not_pushed_and_the_number_in_the_id_token() {
     logs_in(client("PS256", "client_secret_post"), Place::IdToken, |provider| {
         with_secret_in_the_form(provider);
-        provider.pushed = Pushed::Never;
+        provider.pushed = OidcPushed::Never;
     })
     .await;
 }
 
 #[tokio::test]
 async fn es256_with_private_key_jwt_pushed_and_the_number_in_userinfo() {
-    let (registered, own) = with_private_key("ES256");
+    let directory = tempfile::tempdir().unwrap();
+    let (registered, own) = with_private_key("ES256", &directory);
     logs_in(registered, Place::Userinfo, |provider| {
         provider.client_auth = own;
-        provider.pushed = Pushed::Always;
+        provider.pushed = OidcPushed::Always;
     })
     .await;
 }
 
 #[tokio::test]
 async fn ps256_with_private_key_jwt_not_pushed_and_the_number_in_the_id_token() {
-    let (registered, own) = with_private_key("PS256");
+    let directory = tempfile::tempdir().unwrap();
+    let (registered, own) = with_private_key("PS256", &directory);
     logs_in(registered, Place::IdToken, |provider| {
         provider.client_auth = own;
-        provider.pushed = Pushed::Never;
+        provider.pushed = OidcPushed::Never;
     })
     .await;
 }
 
-fn with_secret_in_the_form(provider: &mut OidcSettings) {
-    provider.client_auth = ClientAuth::SecretPost(Secret::new(CLIENT_SECRET.to_owned()));
+fn with_secret_in_the_form(provider: &mut OidcAccess) {
+    provider.client_auth = OidcClientAuth::SecretPost(Secret::new(CLIENT_SECRET.to_owned()));
 }
 
 /// A client that signs assertions with a key on P-256, as it is registered and as we have it.
-fn with_private_key(algorithm: &str) -> (Value, ClientAuth) {
+fn with_private_key(algorithm: &str, directory: &TempDir) -> (Value, OidcClientAuth) {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     // An uncompressed point: 4, x, y.
     let (x, y) = key.public_key_raw()[1..].split_at(32);
@@ -125,9 +132,7 @@ fn with_private_key(algorithm: &str) -> (Value, ClientAuth) {
     registered["jwks"] = json!({"keys": [{
         "kty": "EC", "crv": "P-256", "use": "sig", "kid": "client-1", "x": base64url(x), "y": base64url(y),
     }]});
-    let own = ClientAuth::PrivateKeyJwt {
-        key_pem: Secret::new(key.serialize_pem()),
-        key_id: Some("client-1".to_owned()),
-    };
+    let key_file = file(directory.path(), "key.pem", &key.serialize_pem());
+    let own = OidcClientAuth::PrivateKeyJwt { key_file, key_id: Some("client-1".to_owned()) };
     (registered, own)
 }

@@ -1,12 +1,11 @@
 //! Further modules of the OpenID Foundation for clients, as far as they are about the code flow, by their names.
 
-use guardian_auth::adapters::oidc::{ClientAuth, Pushed};
+use guardian_auth::config::{OidcClientAuth, OidcPushed};
 use guardian_auth::domain::oidc::{ClaimSource, IdentifierScheme, OidcFault};
-use guardian_auth::domain::secret::Secret;
 use serde_json::json;
 
 use super::bed::OidcBed;
-use super::party::{NUMBER, mapping};
+use super::party::{NUMBER, file, mapping};
 use crate::support::evil_provider::behaviour::{ClientProof, Signing, UserinfoForm};
 use crate::support::evil_provider::keys::Key;
 use crate::support::evil_provider::trap::Trap;
@@ -147,11 +146,13 @@ async fn oidcc_client_test_distributed_claims() {
 #[tokio::test]
 async fn oidcc_client_test_mtls_endpoint_aliases() {
     let certificate = rcgen::generate_simple_self_signed(vec!["client.example".to_owned()]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let chain = file(directory.path(), "client.pem", &certificate.cert.pem());
+    let key = file(directory.path(), "key.pem", &certificate.signing_key.serialize_pem());
     let bed = OidcBed::start_with(|provider| {
-        provider.client_auth = ClientAuth::Tls;
-        let key = certificate.signing_key.serialize_pem().into_bytes();
-        provider.client_certificate = Some((certificate.cert.pem().into_bytes(), Secret::new(key)));
-        provider.pushed = Pushed::Never;
+        provider.client_auth = OidcClientAuth::Tls;
+        provider.client_certificate = Some((chain, key));
+        provider.pushed = OidcPushed::Never;
     })
     .await;
     let alias = format!("{}/mtls/token", bed.op.issuer());

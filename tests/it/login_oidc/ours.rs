@@ -13,7 +13,7 @@ use crate::support::evil_provider::{CLIENT_ID, half_hash};
 #[tokio::test]
 async fn azp_of_another_client_is_refused() {
     let bed = OidcBed::start().await;
-    for party in [json!("another-client"), json!(""), json!(null), json!([CLIENT_ID])] {
+    for party in [json!("another-client"), json!(""), json!([CLIENT_ID])] {
         bed.op.behave(|op| op.claim("azp", party));
         bed.is_refused(OidcFault::IdTokenAuthorizedParty).await;
     }
@@ -71,7 +71,7 @@ async fn times_that_are_no_numbers_are_refused() {
         ("iat", OidcFault::IdTokenIssuedAt),
         ("nbf", OidcFault::IdTokenIssuedAt),
     ] {
-        for value in [json!("1795262400"), json!(null), json!({}), json!(true)] {
+        for value in [json!("1795262400"), json!({}), json!(true)] {
             bed.op.behave(|op| op.claim(claim, value));
             bed.is_refused(fault).await;
         }
@@ -172,12 +172,12 @@ async fn a_token_of_ten_kibibytes_is_taken() {
     bed.logs_in().await;
 }
 
-/// The answer is not even read to its end.
+/// The answer is not even read to its end: what it says is not known.
 #[tokio::test]
-async fn a_token_of_a_mebibyte_is_refused() {
+async fn a_token_of_a_mebibyte_is_not_read() {
     let bed = OidcBed::start().await;
     bed.op.behave(|op| op.claim("padding", json!("x".repeat(1024 * 1024))));
-    bed.is_refused(OidcFault::TokenAnswer).await;
+    bed.ends_with(Verdict::unavailable()).await;
 }
 
 #[tokio::test]

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use guardian_auth::adapters::oidc::{ClientAuth, Pushed};
+use guardian_auth::config::{OidcClientAuth, OidcPushed};
 use guardian_auth::domain::oidc::OidcFault;
 use guardian_auth::domain::secret::Secret;
 use serde_json::json;
 
 use super::bed::OidcBed;
-use super::party::Verdict;
+use super::party::{Verdict, file};
 use crate::support::evil_provider::behaviour::{Answer, ClientProof};
 use crate::support::evil_provider::trap::Trap;
 use crate::support::evil_provider::{CLIENT_SECRET, parameters};
@@ -76,7 +76,7 @@ async fn a_request_is_not_pushed_to_a_provider_that_does_not_take_it() {
 
 #[tokio::test]
 async fn a_provider_that_must_take_pushed_requests_and_does_not_is_not_used() {
-    let bed = OidcBed::start_with(|provider| provider.pushed = Pushed::Always).await;
+    let bed = OidcBed::start_with(|provider| provider.pushed = OidcPushed::Always).await;
     bed.op.behave(|op| {
         op.metadata(|metadata| {
             metadata.as_object_mut().unwrap().remove("pushed_authorization_request_endpoint");
@@ -98,7 +98,7 @@ async fn a_push_that_fails_ends_the_login() {
 #[tokio::test]
 async fn client_secret_post() {
     let bed = OidcBed::start_with(|provider| {
-        provider.client_auth = ClientAuth::SecretPost(Secret::new(CLIENT_SECRET.to_owned()));
+        provider.client_auth = OidcClientAuth::SecretPost(Secret::new(CLIENT_SECRET.to_owned()));
     })
     .await;
     bed.op.behave(|op| op.proof = ClientProof::Post);
@@ -109,11 +109,11 @@ async fn client_secret_post() {
 #[tokio::test]
 async fn private_key_jwt() {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let key_file = file(directory.path(), "key.pem", &key.serialize_pem());
     let bed = OidcBed::start_with(|provider| {
-        provider.client_auth = ClientAuth::PrivateKeyJwt {
-            key_pem: Secret::new(key.serialize_pem()),
-            key_id: Some("client-1".to_owned()),
-        };
+        provider.client_auth =
+            OidcClientAuth::PrivateKeyJwt { key_file, key_id: Some("client-1".to_owned()) };
     })
     .await;
     bed.op.behave(|op| op.proof = ClientProof::PrivateKeyJwt(key.public_key_raw().to_vec()));

@@ -19,6 +19,7 @@ use guardian_auth::domain::time::Timestamp;
 use guardian_auth::ports::clock::Clock;
 use guardian_auth::ports::password_hasher::PasswordHasher as _;
 use guardian_auth::proto;
+use guardian_auth::proto::login_oidc_service_client::LoginOidcServiceClient;
 use guardian_auth::proto::login_service_client::LoginServiceClient;
 use guardian_auth::proto::login_with_password_response::Outcome;
 use guardian_auth::proto::password_reset_service_client::PasswordResetServiceClient;
@@ -48,7 +49,12 @@ pub struct TestClock(AtomicI64);
 impl TestClock {
     /// At noon of the day of the vectors.
     pub fn at_noon() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(NOON_MS)))
+        Self::at(Timestamp::from_millis(NOON_MS))
+    }
+
+    /// At a time of the test's choice.
+    pub fn at(time: Timestamp) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(time.as_millis())))
     }
 
     /// Moves on.
@@ -109,6 +115,11 @@ impl Service {
 
     /// The same with changes to its configuration.
     pub async fn start_with(parts: Parts, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(TestClock::at_noon(), parts, change).await
+    }
+
+    /// The same with a clock that others have, too.
+    pub async fn start_on(clock: Arc<TestClock>, parts: Parts, change: impl FnOnce(&mut Config)) -> Self {
         let mut master_key = [0; 32];
         aws_lc_rs::rand::fill(&mut master_key).unwrap();
         let database = match parts {
@@ -117,7 +128,7 @@ impl Service {
         };
         let directory = tempfile::tempdir().unwrap();
         let world = World { parts, directory, database, master_key, tokens: Mutex::default() };
-        Self::run(Arc::new(world), TestClock::at_noon(), change).await
+        Self::run(Arc::new(world), clock, change).await
     }
 
     /// Another replica of this service: the same store, counters, keys and clock.
@@ -267,6 +278,8 @@ impl World {
 pub struct Calls {
     /// `LoginService`.
     pub login: LoginServiceClient<AsCaller>,
+    /// `LoginOidcService`.
+    pub oidc: LoginOidcServiceClient<AsCaller>,
     /// `SessionService`.
     pub session: SessionServiceClient<AsCaller>,
     /// `PasswordService`.
@@ -296,6 +309,7 @@ impl Calls {
         let through = || InterceptedService::new(channel.clone(), bearer.clone());
         Self {
             login: LoginServiceClient::new(through()),
+            oidc: LoginOidcServiceClient::new(through()),
             session: SessionServiceClient::new(through()),
             password: PasswordServiceClient::new(through()),
             reset: PasswordResetServiceClient::new(through()),
