@@ -18,7 +18,6 @@ pub(crate) struct OidcBed {
     pub op: EvilProvider,
     pub clock: Arc<TestClock>,
     pub party: Party,
-    browser: HttpClient,
 }
 
 impl OidcBed {
@@ -55,8 +54,7 @@ impl OidcBed {
         let mut access = usual(organization, op.issuer());
         change(&mut access);
         let party = Party::start(parts, organization, Arc::clone(&clock), vec![access]).await;
-        let browser = HttpClient::new(None, Duration::from_secs(20)).unwrap();
-        Self { op, clock, party, browser }
+        Self { op, clock, party }
     }
 
     /// Begins a login.
@@ -66,13 +64,7 @@ impl OidcBed {
 
     /// Goes where the browser is sent, and comes back with these parameters.
     pub async fn visit(&self, begun: &Begun) -> Parameters {
-        let url = Url::parse(&begun.url).unwrap();
-        let answer = self.browser.send(self.browser.request(Method::GET, url)).await.unwrap();
-        assert_eq!(answer.status, 302, "{:?}", self.op.complaints());
-        let to = answer.headers["location"].to_str().unwrap();
-        let (address, query) = to.split_once('?').unwrap();
-        assert_eq!(address, REDIRECT_URI);
-        parameters(query)
+        visit(&self.op, &begun.url).await
     }
 
     /// Completes a login with what came back.
@@ -113,4 +105,15 @@ impl OidcBed {
             assert_eq!(self.login().await, expected, "{asked_at}");
         }
     }
+}
+
+/// The browser goes to a provider, and is sent back with these parameters.
+pub(crate) async fn visit(op: &EvilProvider, url: &str) -> Parameters {
+    let browser = HttpClient::new(None, Duration::from_secs(20)).unwrap();
+    let answer = browser.send(browser.request(Method::GET, Url::parse(url).unwrap())).await.unwrap();
+    assert_eq!(answer.status, 302, "{:?}", op.complaints());
+    let to = answer.headers["location"].to_str().unwrap();
+    let (address, query) = to.split_once('?').unwrap();
+    assert_eq!(address, REDIRECT_URI);
+    parameters(query)
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use guardian_auth::ports::clock::Clock;
 use tokio::net::TcpListener;
@@ -84,6 +85,20 @@ impl EvilProvider {
     /// Changes how it behaves from now on.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut self.shared.behaviour.lock().unwrap());
+    }
+
+    /// A code, as if a browser had come with a request of this verifier and nonce.
+    pub fn grant(&self, code_verifier: &str, nonce: &str) -> String {
+        let challenge = keys::base64url(digest(&SHA256, code_verifier.as_bytes()));
+        let request = [
+            ("redirect_uri", self.shared.redirect_uri.as_str()),
+            ("code_challenge", &challenge),
+            ("nonce", nonce),
+        ];
+        let request = request.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let code = self.shared.random();
+        self.shared.codes.lock().unwrap().insert(code.clone(), Parameters::from(request));
+        code
     }
 
     /// How often a path was asked for.
