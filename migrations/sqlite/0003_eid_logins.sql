@@ -17,7 +17,8 @@ CREATE TABLE oidc_attempt (
 CREATE INDEX oidc_attempt_by_end ON oidc_attempt (expires_ms);
 
 -- sealed: BankID's references and the QR secret. result: who signed, and the evidence. collector: the process that asks
--- BankID, until lease_ms; one of pending orders only.
+-- BankID, until lease_ms; one of pending orders only. The indexes by lease and by collector have conditions of different
+-- words, so that PostgreSQL cannot take the one for the other and read all of it.
 CREATE TABLE bankid_order (
     id             TEXT PRIMARY KEY,
     organization   TEXT NOT NULL,
@@ -42,7 +43,7 @@ CREATE TABLE bankid_order (
     lease_ms       INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bankid_order_by_lease ON bankid_order (lease_ms) WHERE state = 'pending';
-CREATE INDEX bankid_order_by_collector ON bankid_order (collector) WHERE state = 'pending';
+CREATE INDEX bankid_order_by_collector ON bankid_order (collector) WHERE collector IS NOT NULL;
 CREATE INDEX bankid_order_by_end ON bankid_order (expires_ms);
 
 -- Signatures of logins, until their retention is over. guardian_id and session_id refer to no row: evidence outlives both.

@@ -17,7 +17,6 @@ use crate::adapters::store::SqlStore;
 use crate::config::{
     BankIdAccess, BankIdEnvironment, BankIdIdentity, Config, OidcAccess, OidcClientAuth, OidcPushed,
 };
-use crate::domain::bankid::COLLECT_PAUSE;
 use crate::domain::oidc::ProviderId;
 use crate::domain::organization::OrganizationId;
 use crate::domain::secret::Secret;
@@ -96,7 +95,6 @@ impl EidFlows {
             store: worker_store,
             vault: Arc::clone(vault) as _,
             board: Arc::clone(&board),
-            pause: COLLECT_PAUSE,
             clock: Arc::clone(clock),
             entropy: Arc::clone(entropy),
         }));

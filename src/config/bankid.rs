@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::bankid::{BankIdPolicy, ReturnPage, Risk, RiskPolicy};
+use crate::domain::bankid::{BankIdPolicy, COLLECT_PAUSE, ReturnPage, Risk, RiskPolicy};
 use crate::domain::organization::{OrganizationId, Portal};
 use crate::domain::secret::Secret;
 
@@ -244,6 +244,7 @@ fn read_policy(bankid: &mut Reader<'_>, portals: &[Portal]) -> Option<BankIdPoli
         referring_domain: referring_domain?,
         intent,
         evidence_retention,
+        collect_pause: COLLECT_PAUSE,
     })
 }
 

@@ -327,4 +327,6 @@ pub struct BankIdPolicy {
     pub intent: String,
     /// How long signatures are kept as evidence.
     pub evidence_retention: Duration,
+    /// The pause between two questions how far an order is: [`COLLECT_PAUSE`], which tests cannot wait for.
+    pub collect_pause: Duration,
 }

@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::audit::{EidCause, Event, Fact};
-use crate::domain::bankid::{BankIdFault, HintCode, OrderState, RESTART_WINDOW, RESULT_LIFETIME};
+use crate::domain::bankid::{
+    BankIdFault, COLLECT_PAUSE, HintCode, OrderState, RESTART_WINDOW, RESULT_LIFETIME,
+};
 use crate::domain::id::{AuditEventId, BankIdLoginId};
 use crate::domain::time::Timestamp;
 use crate::ports::bankid::{AuthRequest, BankId, BankIdError, Collected, Completion};
@@ -54,8 +56,6 @@ pub struct Parts {
     pub vault: Arc<dyn KeyVault>,
     /// Where orders are shown.
     pub board: Arc<BankIdBoard>,
-    /// The pause between two questions for an order.
-    pub pause: Duration,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -242,14 +242,15 @@ impl BankIdCollector {
             self.fail(&mut order, None, BankIdFault::BankIdError).await;
             return;
         };
-        let mut next = Instant::now() + self.parts.pause;
+        let pause = self.pause(&order);
+        let mut next = Instant::now() + pause;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 () = sleep_until(next) => {}
             }
-            next = (next + self.parts.pause).max(Instant::now());
+            next = (next + pause).max(Instant::now());
             let now = self.parts.clock.now();
             // Ours no more, as far as we know: another may ask, and BankID answers once.
             if until.load(Ordering::Relaxed) <= now.as_millis() {
@@ -266,6 +267,12 @@ impl BankIdCollector {
                 Step::Over => return,
             }
         }
+    }
+
+    fn pause(&self, order: &BankIdOrder) -> Duration {
+        let organization = self.parts.organizations.get(&order.organization);
+        let policy = organization.as_ref().and_then(|organization| organization.bankid.as_ref());
+        policy.map_or(COLLECT_PAUSE, |policy| policy.collect_pause)
     }
 
     async fn ask(&self, bankid: &dyn BankId, order: &mut BankIdOrder, secrets: &mut OrderSecrets) -> Step {

@@ -33,6 +33,8 @@ mod identifiers;
 mod layering;
 mod limiter;
 mod logging;
+#[cfg(feature = "dev")]
+mod login_bankid;
 mod login_oidc;
 mod login_password;
 mod messenger;

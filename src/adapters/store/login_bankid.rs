@@ -69,22 +69,24 @@ const LEASE: PerDialect<Statement> = PerDialect {
     postgres: Statement::new("lease_bankid_orders", lease_text!("FOR UPDATE SKIP LOCKED")),
 };
 
+/// `COALESCE` keeps PostgreSQL from the index by lease.
 const RENEW: Statement = Statement::new(
     "renew_bankid_leases",
-    "UPDATE bankid_order SET lease_ms = $2 WHERE collector = $1 AND state = 'pending' RETURNING id",
+    "UPDATE bankid_order SET lease_ms = $2 WHERE collector = $1 AND COALESCE(state, '') = 'pending' RETURNING id",
 );
 
-/// Nobody's, as if the lease had ended now: what the former collector still has to say no longer counts.
+/// Nobody's, as if the lease had ended now: what the former collector still has to say no longer counts. `COALESCE`: as
+/// above.
 const RELEASE: Statement = Statement::new(
     "release_bankid_orders",
-    "UPDATE bankid_order SET collector = NULL, lease_ms = $2 WHERE collector = $1 AND state = 'pending'",
+    "UPDATE bankid_order SET collector = NULL, lease_ms = $2 WHERE collector = $1 AND COALESCE(state, '') = 'pending'",
 );
 
-/// The guard of progress. `COALESCE` keeps PostgreSQL from the indexes of what is pending: they are small most of the
-/// time, and then PostgreSQL would rather read the whole of one than look one row up.
+/// The guard of progress. `COALESCE` keeps PostgreSQL from the indexes by lease and by collector: they are small most of
+/// the time, and then PostgreSQL would rather read the whole of one than look one row up.
 macro_rules! if_still_collected {
     () => {
-        " WHERE id = $1 AND collector = $2 AND COALESCE(state, '') = 'pending'"
+        " WHERE id = $1 AND COALESCE(collector, '') = $2 AND COALESCE(state, '') = 'pending'"
     };
 }
 

@@ -1,4 +1,4 @@
-//! Attempts to log in at an OpenID provider: kept while the browser is there, and taken once.
+//! Attempts to log in at an `OpenID` provider: kept while the browser is there, and taken once.
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;

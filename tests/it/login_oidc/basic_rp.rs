@@ -1,4 +1,4 @@
-//! The modules of the OpenID Foundation's plan for basic relying parties, by their names.
+//! The modules of the `OpenID` Foundation's plan for basic relying parties, by their names.
 
 use guardian_auth::domain::oidc::{ClaimSource, IdentifierScheme, OidcFault};
 use serde_json::{Value, json};

@@ -41,11 +41,7 @@ impl OidcBed {
         Self::start_at(parts, KOMMUN, |_| {}).await
     }
 
-    async fn start_at(
-        parts: Parts,
-        organization: &'static str,
-        change: impl FnOnce(&mut OidcAccess),
-    ) -> Self {
+    async fn start_at(on: Parts, organization: &'static str, change: impl FnOnce(&mut OidcAccess)) -> Self {
         let clock = TestClock::at_noon();
         let op = EvilProvider::start(Arc::clone(&clock) as _, REDIRECT_URI).await;
         op.behave(|op| {
@@ -53,7 +49,7 @@ impl OidcBed {
         });
         let mut access = usual(organization, op.issuer());
         change(&mut access);
-        let party = Party::start(parts, organization, Arc::clone(&clock), vec![access]).await;
+        let party = Party::start(on, organization, Arc::clone(&clock), vec![access]).await;
         Self { op, clock, party }
     }
 

@@ -1,4 +1,4 @@
-//! Whole logins at a provider that the OpenID Foundation has certified (npm `oidc-provider`).
+//! Whole logins at a provider that the `OpenID` Foundation has certified (npm `oidc-provider`).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The modules of the OpenID Foundation's plan for discovery and keys, by their names.
+//! The modules of the `OpenID` Foundation's plan for discovery and keys, by their names.
 
 use guardian_auth::domain::oidc::OidcFault;
 use serde_json::json;

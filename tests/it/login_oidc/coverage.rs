@@ -1,4 +1,4 @@
-//! Every module of the OpenID Foundation's client plans has a test here, or a reason why not.
+//! Every module of the `OpenID` Foundation's client plans has a test here, or a reason why not.
 
 use std::path::Path;
 use std::time::Duration;
@@ -141,7 +141,7 @@ fn every_module_has_a_test_or_a_reason() {
     }
 }
 
-/// OpenID Connect Back-Channel Logout: no token of it, forged or right, ends a session, as nothing takes it.
+/// `OpenID` Connect Back-Channel Logout: no token of it, forged or right, ends a session, as nothing takes it.
 #[tokio::test]
 async fn a_logout_token_ends_nothing() {
     let bed = OidcBed::start().await;

@@ -1,4 +1,4 @@
-//! The modules of the OpenID Foundation's FAPI 2.0 plan for clients that hold for us too, by their names.
+//! The modules of the `OpenID` Foundation's FAPI 2.0 plan for clients that hold for us too, by their names.
 
 use guardian_auth::domain::oidc::OidcFault;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Further modules of the OpenID Foundation for clients, as far as they are about the code flow, by their names.
+//! Further modules of the `OpenID` Foundation for clients, as far as they are about the code flow, by their names.
 
 use guardian_auth::config::{OidcClientAuth, OidcPushed};
 use guardian_auth::domain::oidc::{ClaimSource, IdentifierScheme, OidcFault};
@@ -49,7 +49,7 @@ async fn oidcc_client_test_invalid_athash() {
     }
 }
 
-/// In the code flow it may be missing (OpenID Connect Core §3.1.3.6).
+/// In the code flow it may be missing (`OpenID` Connect Core §3.1.3.6).
 #[tokio::test]
 async fn oidcc_client_test_missing_athash() {
     let bed = OidcBed::start().await;

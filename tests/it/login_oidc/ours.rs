@@ -1,4 +1,4 @@
-//! What no plan of the OpenID Foundation has: forged tokens that were taken elsewhere.
+//! What no plan of the `OpenID` Foundation has: forged tokens that were taken elsewhere.
 
 use guardian_auth::domain::oidc::OidcFault;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Attempts at OpenID providers: taken once, in the browser that began them.
+//! Attempts at `OpenID` providers: taken once, in the browser that began them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::races::at_once;
 use super::world::{World, at, organization};
 
 /// An attempt of minute 100 with the state `[seed; 32]` in the browser `[seed + 100; 32]`.
-fn attempt(seed: u8) -> OidcAttempt {
+pub(super) fn attempt(seed: u8) -> OidcAttempt {
     OidcAttempt {
         state_digest: [seed; 32],
         binding_digest: [seed + 100; 32],

@@ -1,14 +1,34 @@
 //! PostgreSQL keeps the plans that it made while the tables were empty; they must do for full ones.
 
+use std::time::Duration;
+
+use guardian_auth::domain::audit::Fact;
+use guardian_auth::domain::bankid::HintCode;
 use guardian_auth::domain::message::Channel;
 use guardian_auth::domain::organization::Portal;
 use guardian_auth::ports::store::{
-    CandidateKey, OutboxStore, PasswordResetStore, ResetOutcome, TryCounts, TryOutcome,
+    CandidateKey, EidLoginStore, EidOpenOutcome, LoginBankIdStore, LoginOidcStore, OutboxStore,
+    PasswordResetStore, Progress, ResetOutcome, TakenAttempt, TryCounts, TryOutcome,
 };
 
+use super::eid_facts::{
+    begun, complete, denied, import_numbered, lease_until, new_eid_session, note, proposal, sealed, signed,
+};
+use super::login_oidc::attempt;
 use super::outbox_tries::{again, settlement};
 use super::reset_facts::{ADDRESS, add_token, budget, confirmed, email, leased_request, reachable, settled};
-use super::world::{World, at, child, guardian, login_name, organization, school};
+use super::world::{World, at, child, event, guardian, login_name, organization, school};
+use crate::support::eventually;
+
+/// A connection tells what it read when it ends, and the server may be behind with that.
+async fn close(world: &World) {
+    world.store.close().await;
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    eventually(Duration::from_secs(10), "every connection has ended", async || {
+        world.number(others).await == 0
+    })
+    .await;
+}
 
 /// The statements of an import, with what a login asks, while the tables grow and nobody has counted them.
 #[tokio::test]
@@ -24,8 +44,7 @@ async fn no_statement_reads_more_rows_than_it_asks_for() {
         world.log_in(&account).await;
         world.end_all(&account).await;
     }
-    // A connection tells what it read when it ends.
-    world.store.close().await;
+    close(&world).await;
     let read = "SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes)::bigint \
                 + (SELECT sum(seq_tup_read) FROM pg_stat_user_tables)::bigint";
     let rows_read = world.number(read).await;
@@ -53,7 +72,7 @@ async fn a_reset_looks_rows_up_and_never_for_them() {
         }
         grow(&world, batch).await;
     }
-    world.store.close().await;
+    close(&world).await;
     let resets = BATCHES * RESETS_PER_BATCH;
     let scans = async |index: &str| {
         let scans = format!("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = '{index}'");
@@ -112,6 +131,102 @@ async fn grow(world: &World, batch: i64) {
         "message_budget SELECT 's' || i, i",
         "reset_token SELECT sha256(i::text::bytea), 'm', 'sunnanvik', 'parent', (SELECT min(id) FROM guardian), 1, '', \
          i, i, 1, 'used'",
+    ] {
+        world.change(&format!("INSERT INTO {insert} FROM {series}")).await;
+    }
+}
+
+/// The statements of logins with an eID, while the tables grow under their plans.
+#[tokio::test]
+async fn a_login_with_an_eid_looks_rows_up_and_never_for_them() {
+    const BATCHES: u8 = 6;
+    const LOGINS_PER_BATCH: u8 = 10;
+    let world = World::on_postgres().await;
+    for batch in 0..BATCHES {
+        for round in 0..LOGINS_PER_BATCH {
+            eid_login(&world, batch * LOGINS_PER_BATCH + round).await;
+        }
+        grow_eid_logins(&world, i64::from(batch)).await;
+    }
+    close(&world).await;
+    let logins = i64::from(BATCHES * LOGINS_PER_BATCH);
+    let scans = async |index: &str| {
+        let scans = format!("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = '{index}'");
+        world.number(&scans).await
+    };
+    // Once where something is looked for, and never to find a row whose key is known.
+    assert_eq!(scans("bankid_order_by_lease").await, logins, "leases");
+    assert_eq!(scans("bankid_order_by_collector").await, logins, "renewals");
+    assert_eq!(scans("bankid_order_by_end").await, logins, "sweeps");
+    assert_eq!(scans("oidc_attempt_by_end").await, logins, "sweeps");
+    assert_eq!(scans("eid_evidence_by_end").await, logins, "sweeps");
+    let tables = "relname IN ('oidc_attempt', 'bankid_order', 'eid_evidence', 'number_proposal', 'guardian_identifier')";
+    let read = format!(
+        "SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE {tables})::bigint \
+                + (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE {tables})::bigint"
+    );
+    let rows_read = world.number(&read).await;
+    assert!(rows_read < 100 * logins, "{rows_read} rows were read for {logins} logins");
+    assert!(rows_read > 5 * logins, "the count is not there: {rows_read}");
+}
+
+/// One login of each kind, from the attempt and the order to the session and the denial.
+async fn eid_login(world: &World, seed: u8) {
+    let (store, sunnanvik) = (&world.store, organization("sunnanvik"));
+    let account = import_numbered(world, &format!("2{seed:04}"), seed).await;
+    let attempt = attempt(seed);
+    store.add_oidc_attempt(&attempt).await.expect("it is kept");
+    let taken = store.take_oidc_attempt(&[attempt.state_digest], &[attempt.binding_digest]).await;
+    assert!(matches!(taken, Ok(TakenAttempt::Taken(_))));
+    let taken = store.take_oidc_attempt(&[attempt.state_digest], &[attempt.binding_digest]).await;
+    assert_eq!(taken.expect("an answer"), TakenAttempt::Unknown);
+
+    let order = begun(world).await;
+    let mine = lease_until("two", at(105));
+    assert_eq!(store.lease_bankid_orders(&mine, at(101), 10).await.expect("an answer").len(), 1);
+    assert_eq!(store.renew_bankid_leases(&mine).await.expect("an answer").len(), 1);
+    assert_eq!(store.bankid_orders(std::slice::from_ref(&order.id)).await.expect("an answer").len(), 1);
+    for progress in [
+        Progress::Hint(HintCode::new("userSign")),
+        Progress::Restarted { sealed: sealed(), started: at(101) },
+        complete(),
+    ] {
+        assert!(note(world, &order.id, "two", &progress).await);
+    }
+    assert!(store.bankid_order(&order.id).await.expect("an answer").is_some());
+    let digests: Vec<[u8; 32]> = (0..40).map(|number| [seed + number; 32]).collect();
+    assert_eq!(store.family_names(&sunnanvik, &digests).await.expect("an answer"), ["Ek"]);
+    assert_eq!(store.eid_accounts(&sunnanvik, &[[seed; 32]]).await.expect("an answer").len(), 1);
+    let new = new_eid_session(&account, seed, Some(order.id));
+    assert_eq!(store.open_eid_session(&new).await.expect("an answer"), EidOpenOutcome::Opened);
+
+    let given_up = signed(world).await;
+    assert!(store.cancel_bankid_order(&given_up, &event(Fact::LoggedIn, None)).await.expect("an answer"));
+    let mut denied = denied(Some(signed(world).await));
+    denied.proposal = Some(proposal(&account.guardian, 255));
+    assert!(store.deny_eid_login(&denied).await.expect("an answer"));
+    for swept in [
+        store.sweep_oidc_attempts(at(0)).await,
+        store.sweep_bankid_orders(at(0)).await,
+        store.sweep_evidence(at(0)).await,
+    ] {
+        assert_eq!(swept.expect("an answer"), 0);
+    }
+}
+
+/// A thousand rows more of each kind; of the orders half are pending, in the hands of another collector.
+async fn grow_eid_logins(world: &World, batch: i64) {
+    let series = format!("generate_series({batch} * 1000 + 1, {batch} * 1000 + 1000) AS i");
+    for insert in [
+        "oidc_attempt SELECT sha256(i::text::bytea), '', 'sunnanvik', 'parent', 'p', '', 'k1', i, 9e15::bigint + i",
+        "bankid_order SELECT 'o' || i, 'sunnanvik', 'parent', 'other', '', NULL, '', 'k1', \
+         CASE i % 2 WHEN 0 THEN 'pending' ELSE 'used' END, NULL, NULL, NULL, NULL, NULL, 'u', i, i, 0, 9e15::bigint + i, \
+         CASE i % 2 WHEN 0 THEN 'three' END, CASE i % 2 WHEN 0 THEN 9e15::bigint + i END",
+        "eid_evidence SELECT 'e' || i, 'sunnanvik', 'g', 's', '', 'k1', i, 9e15::bigint + i",
+        "number_proposal SELECT 'n' || i, 'sunnanvik', (SELECT min(id) FROM guardian), 'se.pnr', sha256(i::text::bytea), \
+         '', 'k1', i, NULL",
+        "guardian_identifier (organization, guardian_id, scheme, blind_index, sealed, key_id, source, added_ms) \
+         SELECT 'sunnanvik', (SELECT min(id) FROM guardian), 'se.pnr', sha256(i::text::bytea), '', 'k1', 'test', i",
     ] {
         world.change(&format!("INSERT INTO {insert} FROM {series}")).await;
     }

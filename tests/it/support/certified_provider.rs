@@ -1,4 +1,4 @@
-//! An `OpenID` provider that the OpenID Foundation has certified, and a browser for its pages.
+//! An `OpenID` provider that the `OpenID` Foundation has certified, and a browser for its pages.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -46,12 +46,11 @@ struct Shared {
     last_request: Mutex<Parameters>,
 }
 
-impl Shared {
-    fn random(&self) -> String {
-        let mut bytes = [0; 16];
-        aws_lc_rs::rand::fill(&mut bytes).unwrap();
-        keys::base64url(bytes)
-    }
+/// A code or token that nobody guesses.
+fn random() -> String {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    keys::base64url(bytes)
 }
 
 impl EvilProvider {
@@ -96,7 +95,7 @@ impl EvilProvider {
             ("nonce", nonce),
         ];
         let request = request.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let code = self.shared.random();
+        let code = random();
         self.shared.codes.lock().unwrap().insert(code.clone(), Parameters::from(request));
         code
     }

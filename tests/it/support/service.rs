@@ -19,6 +19,7 @@ use guardian_auth::domain::time::Timestamp;
 use guardian_auth::ports::clock::Clock;
 use guardian_auth::ports::password_hasher::PasswordHasher as _;
 use guardian_auth::proto;
+use guardian_auth::proto::login_bank_id_service_client::LoginBankIdServiceClient;
 use guardian_auth::proto::login_oidc_service_client::LoginOidcServiceClient;
 use guardian_auth::proto::login_service_client::LoginServiceClient;
 use guardian_auth::proto::login_with_password_response::Outcome;
@@ -278,12 +279,14 @@ impl World {
 pub struct Calls {
     /// `LoginService`.
     pub login: LoginServiceClient<AsCaller>,
-    /// `LoginOidcService`.
-    pub oidc: LoginOidcServiceClient<AsCaller>,
     /// `SessionService`.
     pub session: SessionServiceClient<AsCaller>,
     /// `PasswordService`.
     pub password: PasswordServiceClient<AsCaller>,
+    /// `LoginOidcService`.
+    pub oidc: LoginOidcServiceClient<AsCaller>,
+    /// `LoginBankIdService`.
+    pub bankid: LoginBankIdServiceClient<AsCaller>,
     /// `PasswordResetService`.
     pub reset: PasswordResetServiceClient<AsCaller>,
 }
@@ -310,6 +313,7 @@ impl Calls {
         Self {
             login: LoginServiceClient::new(through()),
             oidc: LoginOidcServiceClient::new(through()),
+            bankid: LoginBankIdServiceClient::new(through()),
             session: SessionServiceClient::new(through()),
             password: PasswordServiceClient::new(through()),
             reset: PasswordResetServiceClient::new(through()),

@@ -10,6 +10,9 @@ use super::keys::Key;
 /// A change to something that the provider is about to send.
 pub type Edit<T> = Arc<dyn Fn(&mut T) + Send + Sync>;
 
+/// A change to header and claims of a token.
+pub type EditToken = Arc<dyn Fn(&mut Value, &mut Value) + Send + Sync>;
+
 /// How an endpoint answers.
 #[derive(Clone, Debug, Default)]
 pub enum Answer {
@@ -97,7 +100,7 @@ pub struct Behaviour {
     /// How ID tokens are signed.
     pub signing: Signing,
     /// Changes header and claims of ID tokens.
-    pub edit_id_token: Option<Arc<dyn Fn(&mut Value, &mut Value) + Send + Sync>>,
+    pub edit_id_token: Option<EditToken>,
     /// Changes the text of the claims: what no JSON object can hold.
     pub edit_claims_text: Option<Edit<String>>,
     /// Claims of the person in ID tokens.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::behaviour::{Answer, Behaviour, ClientProof, UserinfoForm};
 use super::keys::{Key, base64url};
 use super::tokens::{Subject, id_token, signed_userinfo};
-use super::{CLIENT_ID, CLIENT_SECRET, Shared};
+use super::{CLIENT_ID, CLIENT_SECRET, Shared, random};
 
 /// Names and values; of a name that comes twice, the last.
 pub type Parameters = BTreeMap<String, String>;
@@ -122,13 +122,16 @@ fn push(op: &Shared, behaviour: &Behaviour, headers: &HeaderMap, form: &Paramete
     if let Err(what) = is_request(op, form) {
         return complain(op, "invalid_request", what);
     }
-    let name = format!("urn:ietf:params:oauth:request_uri:{}", op.random());
+    let name = format!("urn:ietf:params:oauth:request_uri:{}", random());
     op.pushed.lock().unwrap().insert(name.clone(), form.clone());
     json_answer(201, &json!({"request_uri": name, "expires_in": 60}))
 }
 
 /// The browser comes: nobody is asked anything, and it goes back.
 fn authorize(op: &Shared, behaviour: &Behaviour, query: &Parameters) -> Response<Body> {
+    if ["client_secret", "client_assertion", "code_verifier"].iter().any(|name| query.contains_key(*name)) {
+        return complain(op, "invalid_request", "a secret goes through the browser");
+    }
     let pushed = query.get("request_uri").map(|name| op.pushed.lock().unwrap().remove(name));
     let request = match pushed {
         Some(Some(request)) if query.get("client_id").is_some_and(|id| id == CLIENT_ID) => request,
@@ -139,7 +142,7 @@ fn authorize(op: &Shared, behaviour: &Behaviour, query: &Parameters) -> Response
     if let Err(what) = is_request(op, &request) {
         return complain(op, "invalid_request", what);
     }
-    let code = op.random();
+    let code = random();
     let mut response = Parameters::from([
         ("code".to_owned(), code.clone()),
         ("state".to_owned(), request["state"].clone()),
@@ -173,10 +176,8 @@ fn is_request(op: &Shared, request: &Parameters) -> Result<(), &'static str> {
             request.get("scope").is_some_and(|it| it.split(' ').any(|scope| scope == "openid")),
             "scope lacks openid",
         ),
-        (!request.contains_key("client_secret") || request.contains_key("grant_type"), ""),
     ];
-    let fault = checks.into_iter().find(|(holds, what)| !holds && !what.is_empty());
-    fault.map_or(Ok(()), |(_, what)| Err(what))
+    checks.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, what)| Err(what))
 }
 
 /// Whether the client proves to be it, in the way that was agreed and no other.
@@ -250,7 +251,7 @@ fn token(op: &Shared, behaviour: &Behaviour, headers: &HeaderMap, form: &Paramet
     if base64url(digest(&SHA256, verifier.as_bytes())) != request["code_challenge"] {
         return complain(op, "invalid_grant", "code_verifier does not fit");
     }
-    let access_token = op.random();
+    let access_token = random();
     let about = Subject {
         issuer: &op.issuer,
         client_id: CLIENT_ID,

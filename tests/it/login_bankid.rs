@@ -1,0 +1,4 @@
+//! Logging in with BankID, through the wire and against the simulated BankID.
+
+mod bed;
+mod story;
