@@ -256,13 +256,13 @@ impl BankIdCollector {
             if until.load(Ordering::Relaxed) <= now.as_millis() {
                 continue;
             }
-            let step = if order.expires <= now {
+            let came_to = if order.expires <= now {
                 drop(bankid.cancel(&secrets.order.order_ref).await);
                 self.fail(&mut order, None, BankIdFault::OrderExpired).await
             } else {
                 self.ask(bankid.as_ref(), &mut order, &mut secrets).await
             };
-            match step {
+            match came_to {
                 Step::On => {}
                 Step::Over => return,
             }
@@ -447,10 +447,9 @@ impl BankIdCollector {
     }
 
     async fn show_as_stored(&self, id: &BankIdLoginId) {
-        match self.parts.store.bankid_order(id).await {
-            Ok(Some(order)) => self.parts.board.publish(&order),
-            // Who watches reads it at the next look.
-            Ok(None) | Err(_) => {}
+        // If it cannot be read now, who watches reads it at the next look.
+        if let Ok(Some(order)) = self.parts.store.bankid_order(id).await {
+            self.parts.board.publish(&order);
         }
     }
 

@@ -18,6 +18,8 @@
 )]
 
 mod bad_input;
+#[cfg(feature = "dev")]
+mod bankid;
 mod callers;
 mod certificates;
 mod change_password;

@@ -62,7 +62,7 @@ pub fn unique_name(prefix: &str) -> String {
 }
 
 /// Reads what `tests/run` tells the tests.
-fn told_by_tests_run(variable: &str) -> String {
+pub fn told_by_tests_run(variable: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "the one place where tests read the environment")]
     let value = std::env::var(variable);
     value.unwrap_or_else(|_| {
