@@ -37,6 +37,7 @@ mod limiter;
 mod logging;
 #[cfg(feature = "dev")]
 mod login_bankid;
+mod login_oidc;
 mod login_password;
 mod messenger;
 mod metrics_documented;
