@@ -11,7 +11,7 @@ use guardian_auth::domain::bankid::{BankIdPolicy, ReturnPage, RiskPolicy};
 use guardian_auth::domain::organization::{Organization, OrganizationId, Portal};
 use guardian_auth::proto;
 use guardian_auth::proto::bank_id_view::Start as ViewStart;
-use guardian_auth::simulators::bankid::{BankIdSimulator, Persona};
+use guardian_auth::simulators::bankid::{BankIdSimulator, Endpoint, Persona, RecordedRequest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -114,6 +114,13 @@ impl Bed {
     /// The app is opened by a link of the browser.
     pub(crate) fn open(&self, url: &str) -> String {
         self.bankid.open(&autostart_token(url), address()).unwrap()
+    }
+
+    /// How many orders BankID was asked to begin. A `GET` begins none.
+    pub(crate) fn begun(&self) -> usize {
+        let requests = self.bankid.requests();
+        let begins = |it: &&RecordedRequest| it.endpoint == Endpoint::Auth && it.method == "POST";
+        requests.iter().filter(begins).count()
     }
 
     /// A browser whose order somebody has signed, on another device or on this one, and what its app brought back.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use guardian_auth::config::Config;
 use guardian_auth::domain::limits::{LimitPolicy, Quota};
 use guardian_auth::proto::BankIdDevice;
-use guardian_auth::simulators::bankid::Endpoint;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -51,7 +50,7 @@ async fn a_network_begins_so_many_orders_and_bankid_hears_of_no_more() {
         }
         let refused = bed.try_begin(BankIdDevice::Same).await.err().unwrap();
         assert_limited(&refused);
-        assert_eq!(bed.bankid.count(Endpoint::Auth), 3, "{parts:?}");
+        assert_eq!(bed.begun(), 3, "{parts:?}");
         begin_at(&bed.portal, BankIdDevice::Other, "198.51.100.9").await.unwrap();
         // A network is a /64.
         for host in 1..=3 {
@@ -73,7 +72,7 @@ async fn an_organization_begins_so_many_orders_wherever_they_come_from() {
         }
         let refused = begin_at(&bed.portal, BankIdDevice::Other, "198.51.9.1").await.err().unwrap();
         assert_limited(&refused);
-        assert_eq!(bed.bankid.count(Endpoint::Auth), 4, "{parts:?}");
+        assert_eq!(bed.begun(), 4, "{parts:?}");
     }
 }
 

@@ -46,7 +46,7 @@ async fn a_bankid_that_is_away_is_called_so_and_asked_once() {
     ];
     for device in [BankIdDevice::Other, BankIdDevice::Same] {
         for fault in &faults {
-            let begun = bed.bankid.count(Endpoint::Auth);
+            let begun = bed.begun();
             let what = format!("{fault:?}");
             bed.bankid.inject(Endpoint::Auth, fault.clone());
             let asked = Instant::now();
@@ -55,7 +55,7 @@ async fn a_bankid_that_is_away_is_called_so_and_asked_once() {
             assert_eq!(status.code(), Code::Unavailable, "{what}: {status:?}");
             assert_eq!(reason(&status), "DEPENDENCY_UNAVAILABLE", "{what}");
             assert_eq!(metadata(&status, "dependency").as_deref(), Some("bankid"), "{what}");
-            assert_eq!(bed.bankid.count(Endpoint::Auth), begun + 1, "{what}: never tried again by itself");
+            assert_eq!(bed.begun(), begun + 1, "{what}: never tried again by itself");
         }
     }
     // Two that BankID has refused, which is no outage.
@@ -129,8 +129,9 @@ async fn an_order_goes_on_when_bankid_is_back() {
         bed.bankid.identify(&order, &persona(NUMBER)).unwrap();
         until(&mut stream, "asked for the code", |frame| message_id(frame) == "RFA9").await;
         bed.line.set(Mode::Reset);
-        let failed =
-            async || bed.service.metric("guardian_auth_bankid_orders", "event=\"collect_failed\"").await;
+        let failed = async || {
+            bed.service.metric("guardian_auth_bankid_orders_total", "event=\"collect_failed\"").await
+        };
         let before = failed().await;
         eventually(PATIENCE, "asked in vain", async || failed().await > before + 2.5).await;
         bed.bankid.sign(&order, &persona(NUMBER)).unwrap();

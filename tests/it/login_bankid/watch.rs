@@ -17,7 +17,7 @@ use crate::support::service::{Parts, reason};
 
 const NUMBER: &str = "197001019806";
 const SECOND: Duration = Duration::from_secs(1);
-const ORDERS: &str = "guardian_auth_bankid_orders";
+const ORDERS: &str = "guardian_auth_bankid_orders_total";
 
 /// Watches from tasks of their own; each frame of each.
 fn watchers(browser: &Browser, count: usize) -> JoinSet<Vec<WatchBankIdLoginResponse>> {
@@ -282,7 +282,7 @@ async fn an_app_that_is_not_opened_in_time_gets_another_order_unseen() {
             browser.complete(&nonce).await.unwrap();
 
             // Nobody comes: so often, and no longer.
-            let begun = bed.bankid.count(Endpoint::Auth);
+            let begun = bed.begun();
             let browser = bed.begin(device).await;
             let mut stream = browser.watch().await.unwrap();
             let mut frame = until(&mut stream, "the first", |_| true).await;
@@ -294,7 +294,7 @@ async fn an_app_that_is_not_opened_in_time_gets_another_order_unseen() {
             bed.advance(30 * SECOND);
             let last = until(&mut stream, "the end", |frame| frame.status() == BankIdStatus::Failed).await;
             assert_eq!(message_id(&last), failed, "{parts:?}");
-            assert_eq!(bed.bankid.count(Endpoint::Auth), begun + 1 + restarts);
+            assert_eq!(bed.begun(), begun + 1 + restarts);
         }
         let restarted = bed.service.metric(ORDERS, "event=\"restarted\"").await;
         assert!((restarted - 12.0).abs() < 0.5, "{restarted}");
@@ -306,14 +306,14 @@ async fn an_order_that_cannot_be_replaced_fails_once() {
     use guardian_auth::simulators::bankid::Fault;
     let bed = Bed::start(Parts::Embedded, &[]).await;
     let browser = bed.begin(BankIdDevice::Other).await;
-    let begun = bed.bankid.count(Endpoint::Auth);
+    let begun = bed.begun();
     bed.bankid.inject(Endpoint::Auth, Fault::maintenance());
     bed.advance(30 * SECOND);
     let frames = browser.watch_to_the_end().await;
     assert_eq!(outcome(&frames), BankIdStatus::Failed);
     let code = &frames.last().unwrap().reference_code;
     assert_eq!(audited_code(&bed.service, code).await, "eid_login_denied bankid_error");
-    assert_eq!(bed.bankid.count(Endpoint::Auth), begun + 1, "not tried again");
+    assert_eq!(bed.begun(), begun + 1, "not tried again");
 }
 
 #[tokio::test]
