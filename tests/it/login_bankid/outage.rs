@@ -168,21 +168,22 @@ async fn a_result_that_is_lost_on_its_way_fails_the_order() {
     }
 }
 
-fn on(url: &str) -> impl Fn(&mut Config) {
+/// On a database, with a pause between two questions.
+fn on(url: &str, pause: Duration) -> impl Fn(&mut Config) {
     move |config| {
         config.store.backend =
             StoreBackend::Postgres { url: Secret::new(url.to_owned()), max_connections: 4 };
-        // As in production, where whoever takes an order over asks no sooner.
-        bankid_of(config).collect_pause = 2 * SECOND;
+        bankid_of(config).collect_pause = pause;
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_result_outlives_an_outage_of_the_store() {
+/// The store is away when the person signs, and for longer than a lease: whoever looks first when it is back takes the
+/// order over.
+async fn assert_result_outlives_the_outage(pause: Duration, with_replica: bool) {
     let mut postgres = PostgresServer::start().await;
     let url = postgres.url();
-    let bed = Bed::start_with(Parts::Embedded, &[with_number("g-1", NUMBER)], on(&url)).await;
-    let replica = bed.replica_with(on(&url)).await;
+    let bed = Bed::start_with(Parts::Embedded, &[with_number("g-1", NUMBER)], on(&url, pause)).await;
+    let replica = if with_replica { Some(bed.replica_with(on(&url, pause)).await) } else { None };
     let browser = bed.begin(BankIdDevice::Other).await;
     let order = bed.scan(&browser.qr_text());
     postgres.stop();
@@ -191,10 +192,12 @@ async fn a_result_outlives_an_outage_of_the_store() {
     eventually(PATIENCE, "BankID has told the result", told).await;
     let away = browser.complete("").await.unwrap_err();
     assert_eq!(reason(&away), "DEPENDENCY_UNAVAILABLE");
-    // Longer than a lease: whoever looks first when the store is back takes the order over.
     bed.advance(10 * SECOND);
     postgres.restart().await;
-    let there = browser.through(&replica.portal(KOMMUN).await);
+    let there = match &replica {
+        Some(replica) => browser.through(&replica.portal(KOMMUN).await),
+        None => browser,
+    };
     eventually(PATIENCE, "the session", async || match there.complete("").await {
         Ok(_) => true,
         Err(status) => {
@@ -204,4 +207,15 @@ async fn a_result_outlives_an_outage_of_the_store() {
         }
     })
     .await;
+}
+
+/// Whoever takes the order over asks no sooner than after BankID's pause: until then the one that was told has saved it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_outlives_an_outage_of_the_store_among_replicas() {
+    assert_result_outlives_the_outage(2 * SECOND, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_alone_takes_nothing_over_from_itself() {
+    assert_result_outlives_the_outage(Duration::from_millis(5), false).await;
 }
