@@ -3,8 +3,9 @@
 use guardian_auth::proto::{self, BankIdDevice, BankIdStatus};
 use tonic::Status;
 
-use super::bed::{Bed, Browser, bent, nonce_of, outcome, persona, with_number};
+use super::bed::{Bed, Browser, PATIENCE, bent, message_id, nonce_of, outcome, persona, with_number};
 use super::{audited, sessions, verdict};
+use crate::support::eventually;
 use crate::support::service::{OPVANG, Parts, reason};
 
 const NUMBER: &str = "197001019806";
@@ -127,6 +128,13 @@ async fn what_is_over_stays_over() {
         used.complete("").await.unwrap();
         used.cancel().await.unwrap();
         assert_eq!(verdict(&bed.service, used.complete("").await).await, invalid("order_used"));
+        let told = async || used.watch_to_the_end().await.pop().unwrap();
+        eventually(PATIENCE, "nobody shows it as signed any more", async || {
+            told().await.status() == BankIdStatus::Failed
+        })
+        .await;
+        let last = told().await;
+        assert_eq!((message_id(&last).as_str(), last.reference_code.as_str()), ("RFA22", ""));
         assert_eq!(sessions(&bed.service).await, 1, "{parts:?}");
     }
 }
