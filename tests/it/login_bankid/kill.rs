@@ -1,9 +1,7 @@
 //! The process that asks BankID is killed in the middle: another one goes on, and the person has one session.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,72 +9,24 @@ use base64::Engine as _;
 use guardian_auth::adapters::system::{SystemClock, SystemEntropy};
 use guardian_auth::cli::callers::new_token;
 use guardian_auth::proto::{BankIdDevice, BankIdStatus};
-use guardian_auth::simulators::bankid::BankIdSimulator;
+use guardian_auth::simulators::bankid::{BankIdSimulator, Endpoint};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tonic::transport::Endpoint;
 
 use super::bed::{address, begin_at, outcome, persona, with_number};
 use crate::support::eventually;
 use crate::support::postgres::TestDatabase;
-use crate::support::service::{Calls, KOMMUN, http_get, reason, school_and_child, sum_of};
+use crate::support::process::Process;
+use crate::support::service::{KOMMUN, http_get, reason, school_and_child, sum_of};
 use crate::support::sql::Sql;
 
 const NUMBER: &str = "197001019806";
 const WATCHERS: usize = 50;
 
-/// The real binary as a process of its own.
-struct Process {
-    child: Child,
-    grpc: SocketAddr,
-    ops: SocketAddr,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-impl Process {
-    fn start(config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_guardian-auth"))
-            .arg("--config")
-            .arg(config)
-            .arg("serve")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (grpc, ops) = lines
-            .by_ref()
-            .find_map(|line| {
-                let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-                let address = |name: &str| line[name].as_str()?.parse().ok();
-                Some((address("grpc")?, address("ops")?))
-            })
-            .expect("the process says where it serves");
-        // Read on, so that it never waits for us.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, grpc, ops }
-    }
-
-    /// As `kill -9` does.
-    fn kill(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-
-    async fn portal(&self, token: &str) -> Calls {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap();
-        Calls::new(endpoint.connect().await.unwrap(), token)
-    }
-
-    async fn collects(&self) -> bool {
-        let metrics = http_get(self.ops, "/metrics").await.1;
-        sum_of(&metrics, "guardian_auth_bankid_orders_collected", "") > 0.5
-    }
+async fn collects(process: &Process) -> bool {
+    let metrics = http_get(process.ops, "/metrics").await.1;
+    sum_of(&metrics, "guardian_auth_bankid_orders_collected", "") > 0.5
 }
 
 /// Writes a configuration of the municipality, and its guardians into the store. The token of the portal.
@@ -152,7 +102,7 @@ async fn an_order_outlives_the_process_that_collects_it() {
     let token = install(directory.path(), &database, &bankid);
     let config = directory.path().join("config.toml");
     let (mut first, second) = (Process::start(&config), Process::start(&config));
-    let (here, there) = (first.portal(&token).await, second.portal(&token).await);
+    let (here, there) = (first.calls(&token).await, second.calls(&token).await);
 
     let browser = begin_at(&here, BankIdDevice::Other, "192.0.2.7").await.unwrap();
     let order = bankid.scan(&browser.qr_text(), address()).unwrap();
@@ -169,8 +119,8 @@ async fn an_order_outlives_the_process_that_collects_it() {
         living.spawn(async move { beside.watch_to_the_end().await });
     }
     let soon = Duration::from_secs(30);
-    eventually(soon, "the first process collects", async || first.collects().await).await;
-    let asked = async || bankid.count(guardian_auth::simulators::bankid::Endpoint::Collect) > 0;
+    eventually(soon, "the first process collects", async || collects(&first).await).await;
+    let asked = async || bankid.count(Endpoint::Collect) > 0;
     eventually(soon, "BankID was asked", asked).await;
     first.kill();
     bankid.sign(&order, &persona(NUMBER)).unwrap();
