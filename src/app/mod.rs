@@ -8,9 +8,13 @@ mod flows;
 #[cfg(feature = "dev")]
 mod pages;
 mod parts;
+#[cfg(feature = "dev")]
+mod simulated_eids;
 
 #[cfg(feature = "dev")]
 pub use pages::pages;
+#[cfg(feature = "dev")]
+pub use simulated_eids::{EidListeners, SimulatedEids};
 
 use eid::EidFlows;
 use flows::{FlowParts, Flows, flows, routes};

@@ -1,5 +1,8 @@
 //! The pages of `dev`: the mailbox shows what was written and runs nothing of it; they answer this machine only.
 
+mod browser;
+mod eid;
+
 use std::fs;
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;
@@ -105,6 +108,8 @@ impl Running {
                 portal: Portal::Parent,
                 token: Secret::new("a-token-that-is-in-no-page".to_owned()),
             }],
+            bankid: None,
+            providers: None,
         };
         let stop = CancellationToken::new();
         tokio::spawn(Pages::serve(listener, settings, stop.clone()));
@@ -565,7 +570,8 @@ async fn the_pages_end_with_the_service_whoever_is_connected() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let grpc = SocketAddr::from(([127, 0, 0, 1], 0));
-    let settings = Settings { mailbox_dir: "nowhere".into(), grpc, portals: Vec::new() };
+    let settings =
+        Settings { mailbox_dir: "nowhere".into(), grpc, portals: Vec::new(), bankid: None, providers: None };
     let stop = CancellationToken::new();
     let served = tokio::spawn(Pages::serve(listener, settings, stop.clone()));
     let mut half = TcpStream::connect(address).await.unwrap();
