@@ -189,17 +189,35 @@ fn bankid_client(access: &BankIdAccess) -> anyhow::Result<BankIdClient> {
         },
     };
     let settings = BankIdSettings {
-        environment: match &access.environment {
-            BankIdEnvironment::Production => Environment::Production,
-            BankIdEnvironment::Test => Environment::Test,
-            BankIdEnvironment::Other(url) => Environment::Other(url.clone()),
-        },
+        environment: environment(&access.environment, &key)?,
         authorities_pem: read(&key, &access.ca_file)?,
         identity,
         timeout: access.timeout,
         connections: access.connections,
     };
     BankIdClient::new(settings).context(key)
+}
+
+#[cfg(feature = "dev")]
+#[expect(clippy::unnecessary_wraps, reason = "a build without simulators refuses one of them")]
+fn environment(environment: &BankIdEnvironment, _key: &str) -> anyhow::Result<Environment> {
+    Ok(match environment {
+        BankIdEnvironment::Production => Environment::Production,
+        BankIdEnvironment::Test => Environment::Test,
+        BankIdEnvironment::Other(url) => Environment::Other(url.clone()),
+    })
+}
+
+/// What speaks like BankID and is not BankID lets everybody in as whom they like: not in a build for people.
+#[cfg(not(feature = "dev"))]
+fn environment(environment: &BankIdEnvironment, key: &str) -> anyhow::Result<Environment> {
+    match environment {
+        BankIdEnvironment::Production => Ok(Environment::Production),
+        BankIdEnvironment::Test => Ok(Environment::Test),
+        BankIdEnvironment::Other(_) => {
+            anyhow::bail!("{key}: environment \"other\" is for simulators, and this build is for people")
+        }
+    }
 }
 
 type Providers = HashMap<(OrganizationId, ProviderId), Arc<dyn IdentityProvider>>;

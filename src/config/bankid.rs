@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::bankid::{BankIdPolicy, COLLECT_PAUSE, ReturnPage, Risk, RiskPolicy};
+use crate::domain::bankid::{
+    BankIdPolicy, COLLECT_PAUSE, LONGEST_INTENT_BYTES, ReturnPage, Risk, RiskPolicy,
+};
 use crate::domain::organization::{OrganizationId, Portal};
 use crate::domain::secret::Secret;
 
@@ -82,11 +84,11 @@ const RETURN_PAGE: Parsed<ReturnPage> = Parsed {
     parse: |text| url::parse_page(text).and_then(|url| ReturnPage::parse(&url)),
 };
 
+const INTENT: Parsed<String> =
+    Parsed { form: "a text of 1 to 1125 bytes without control characters", parse: parse_intent };
+
 const DOMAIN: Parsed<String> =
     Parsed { form: "a domain, an internationalized one in punycode", parse: parse_domain };
-
-/// Longest text that BankID shows, in characters: 1,500 bytes of base64 with room for letters of two bytes.
-const LONGEST_INTENT: usize = 500;
 
 /// Signatures prove a login for as long as somebody may dispute it; the default is two school years.
 const RETENTION: Duration = Duration::from_hours(2 * 365 * 24);
@@ -202,7 +204,7 @@ fn read_policy(bankid: &mut Reader<'_>, portals: &[Portal]) -> Option<BankIdPoli
         .optional(
             "intent",
             "what BankID's app shows: names the portal, so that who was led astray can notice",
-            &Text(1..=LONGEST_INTENT),
+            &INTENT,
             "nothing",
         )
         .unwrap_or_default();
@@ -246,6 +248,11 @@ fn read_policy(bankid: &mut Reader<'_>, portals: &[Portal]) -> Option<BankIdPoli
         evidence_retention,
         collect_pause: COLLECT_PAUSE,
     })
+}
+
+fn parse_intent(text: &str) -> Option<String> {
+    let formed = (1..=LONGEST_INTENT_BYTES).contains(&text.len()) && !text.chars().any(char::is_control);
+    formed.then(|| text.to_owned())
 }
 
 fn parse_url(text: &str) -> Option<String> {

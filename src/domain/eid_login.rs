@@ -29,7 +29,7 @@ pub enum AssertedId {
 
 impl AssertedId {
     /// The provider's own name for a person; `None` if it is empty, over 255 characters, or holds other than visible
-    /// ASCII (OpenID Connect Core §2 on `sub`).
+    /// ASCII (`OpenID` Connect Core §2 on `sub`).
     pub fn opaque(issuer: &str, subject: &str) -> Option<Self> {
         let formed =
             (1..=255).contains(&subject.len()) && subject.bytes().all(|byte| byte.is_ascii_graphic());

@@ -149,8 +149,13 @@ impl BankIdCollector {
         self.lock().len()
     }
 
-    /// Collects an order that is leased to this process, until it is over.
+    /// Collects an order that is leased to this process, until it is over. One that is collected already goes on as it is: it
+    /// may hold what BankID told once, and could not save yet.
     pub fn adopt(self: &Arc<Self>, order: BankIdOrder, lease: &CollectorLease) {
+        if let Some(own) = self.lock().get(&order.id).filter(|own| !own.stop.is_cancelled()) {
+            own.until.store(lease.until.as_millis(), Ordering::Relaxed);
+            return;
+        }
         let until = Arc::new(AtomicI64::new(lease.until.as_millis()));
         let stop = CancellationToken::new();
         let own = Own { stop: stop.clone(), until: Arc::clone(&until), adopted: Instant::now() };
@@ -256,13 +261,13 @@ impl BankIdCollector {
             if until.load(Ordering::Relaxed) <= now.as_millis() {
                 continue;
             }
-            let step = if order.expires <= now {
+            let came_to = if order.expires <= now {
                 drop(bankid.cancel(&secrets.order.order_ref).await);
                 self.fail(&mut order, None, BankIdFault::OrderExpired).await
             } else {
                 self.ask(bankid.as_ref(), &mut order, &mut secrets).await
             };
-            match step {
+            match came_to {
                 Step::On => {}
                 Step::Over => return,
             }
@@ -447,10 +452,9 @@ impl BankIdCollector {
     }
 
     async fn show_as_stored(&self, id: &BankIdLoginId) {
-        match self.parts.store.bankid_order(id).await {
-            Ok(Some(order)) => self.parts.board.publish(&order),
-            // Who watches reads it at the next look.
-            Ok(None) | Err(_) => {}
+        // If it cannot be read now, who watches reads it at the next look.
+        if let Ok(Some(order)) = self.parts.store.bankid_order(id).await {
+            self.parts.board.publish(&order);
         }
     }
 

@@ -185,7 +185,7 @@ impl EidLogin {
         record: &Record<'_>,
         organization: &Organization,
         account: &EidAccount,
-        identifier: Vec<[u8; 32]>,
+        digests: Vec<[u8; 32]>,
         identified: Identified,
         now: Timestamp,
     ) -> Result<SessionTokens, Error> {
@@ -225,7 +225,7 @@ impl EidLogin {
             .as_ref()
             .map(|(evidence, retention)| self.sealed_evidence(organization, evidence, *retention, now));
         let order = identified.order.clone();
-        let new = NewEidSession { session, identifier, order, evidence, events };
+        let new = NewEidSession { session, identifier: digests, order, evidence, events };
         match self.store.open_eid_session(&new).await? {
             EidOpenOutcome::Opened => Ok(tokens),
             EidOpenOutcome::AccountChanged => {

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::audit::{Eid, EidCause};
+use crate::domain::eid_login::Assertion;
 use crate::domain::limits::{Lane, eid_reservation};
 use crate::domain::oidc::{OidcFault, ProviderId};
 use crate::domain::organization::{Organization, OrganizationId, Portal};
@@ -31,7 +33,7 @@ use super::session_tokens::SessionTokens;
 /// An attempt lives 15 minutes: long enough to find the phone and read the provider's pages, and people do.
 pub const ATTEMPT_LIFETIME: Duration = Duration::from_mins(15);
 
-/// The errors by which a provider says that the person did not go through with it (OpenID Connect Core §3.1.2.6, RFC 6749
+/// The errors by which a provider says that the person did not go through with it (`OpenID` Connect Core §3.1.2.6, RFC 6749
 /// §4.1.2.1). Others are the provider's or ours.
 const GIVEN_UP: [&str; 5] = [
     "access_denied",
@@ -196,22 +198,12 @@ impl LoginOidcFlow {
             return Err(self.eid.attempt_invalid(&record, EidCause::Oidc(fault)).await);
         }
         let provider = self.provider(&organization, &callback.provider)?;
-        let identified = match &callback.answer {
-            Answer::Error(error) => Err(given_up(provider, error, callback.iss.as_deref()).await),
-            Answer::Code(code) => {
-                let Remembered { nonce, code_verifier } = self.open(&attempt)?;
-                provider
-                    .identify(&AuthorizationResponse {
-                        code,
-                        iss: callback.iss.as_deref(),
-                        nonce: &nonce,
-                        code_verifier: &code_verifier,
-                        now: self.clock.now(),
-                    })
-                    .await
-            }
-        };
-        match identified {
+        let remembered = self.open(&attempt)?;
+        // Nobody waits for a session that comes later.
+        let asked = timeout_at(callback.origin.deadline, self.ask(provider, &callback, &remembered)).await;
+        let answered =
+            asked.unwrap_or_else(|_| Err(ProviderError::Unavailable("no answer in time".to_owned())));
+        match answered {
             Ok(assertion) => {
                 let eid = Eid::Oidc;
                 let identified =
@@ -222,6 +214,23 @@ impl LoginOidcFlow {
             Err(ProviderError::Refused(fault)) => {
                 let reference = self.eid.note_failure(&record, EidCause::Oidc(fault)).await?;
                 Err(Error::Failed { message_id: None, reference })
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        provider: &dyn IdentityProvider,
+        callback: &Callback,
+        remembered: &Remembered,
+    ) -> Result<Assertion, ProviderError> {
+        let iss = callback.iss.as_deref();
+        match &callback.answer {
+            Answer::Error(error) => Err(given_up(provider, error, iss).await),
+            Answer::Code(code) => {
+                let Remembered { nonce, code_verifier } = remembered;
+                let now = self.clock.now();
+                provider.identify(&AuthorizationResponse { code, iss, nonce, code_verifier, now }).await
             }
         }
     }

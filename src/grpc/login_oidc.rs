@@ -73,7 +73,7 @@ fn parse_start(context: &CallerContext, message: proto::StartOidcLoginRequest) -
     let mut faults = Faults::default();
     let provider = provider(&mut faults, &organization, portal, &message.provider);
     let locale = locale(&mut faults, message.locale);
-    let login_hint = hint(&mut faults, &organization, portal, provider.as_ref(), login_hint);
+    let login_hint = hint(&mut faults, &organization, portal, provider.as_ref(), &login_hint);
     let client = faults.client(context, message.client);
     let (Some(provider), Some(locale), Some(login_hint), Some(client)) =
         (provider, locale, login_hint, client)
@@ -96,7 +96,7 @@ fn parse_callback(
     let binding_secret = faults.secret("binding_secret", binding_secret.expose().clone(), MAX_SECRET_BYTES);
     let state = faults.secret("state", state.expose().clone(), MAX_SECRET_BYTES);
     let iss = faults.optional_text("iss", message.iss, MAX_ISSUER_BYTES);
-    let answer = answer(&mut faults, code, message.error);
+    let answer = answer(&mut faults, &code, message.error);
     let client = faults.client(context, message.client);
     let (Some(provider), Some(binding_secret), Some(state), Some(iss), Some(answer), Some(client)) =
         (provider, binding_secret, state, iss, answer, client)
@@ -139,7 +139,7 @@ fn hint(
     organization: &Organization,
     portal: Portal,
     provider: Option<&ProviderId>,
-    hint: Secret<String>,
+    hint: &Secret<String>,
 ) -> Option<Option<Secret<String>>> {
     if hint.expose().is_empty() {
         return Some(None);
@@ -154,7 +154,7 @@ fn hint(
 }
 
 /// `error` wins: a provider that sends both has not said who the person is.
-fn answer(faults: &mut Faults, code: Secret<String>, error: String) -> Option<Answer> {
+fn answer(faults: &mut Faults, code: &Secret<String>, error: String) -> Option<Answer> {
     let error = faults.optional_text("error", error, MAX_ERROR_BYTES)?;
     if !error.is_empty() {
         return Some(Answer::Error(error));

@@ -544,6 +544,28 @@ fn the_example_is_without_faults() {
     assert!(checked.is_ok(), "{}", String::from_utf8_lossy(&report));
 }
 
+/// The brokers' tables below the organizations of the example.
+#[test]
+fn the_examples_of_brokers_are_without_faults() {
+    let setting = Setting::new();
+    let folder = setting.0.path().display().to_string();
+    for name in ["idura", "signicat", "freja", "sweden-connect.pem", "digid", "master"] {
+        setting.write(&format!("secrets/{name}"), &key_of(1));
+    }
+    let brokers = include_str!("../../examples/oidc-brokers.toml").replace("/etc/guardian-auth", &folder);
+    let text = format!(
+        "issuer = \"https://login.example.se\"\n[store]\nbackend = \"sqlite\"\n[store.sqlite]\npath = \"x\"\n\
+         [limits]\nbackend = \"memory\"\n[[keys.master]]\nid = \"a\"\nfile = \"{folder}/secrets/master\"\n\
+         [[callers]]\nname = \"portal\"\nkind = \"portal\"\norganizations = \"*\"\nportals = \"*\"\n\
+         token_sha256 = [\"{}\"]\n[[organizations]]\nid = \"sample-kommun\"\n\
+         display_name = \"Sample kommun\"\nregion = \"SE\"\nportals = [\"parent\", \"staff\"]\n{brokers}",
+        "0".repeat(64),
+    );
+    let config = setting.load(&text, &[]).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(config.oidc.len(), 5);
+    assert_eq!(config.organizations[0].oidc.len(), 5);
+}
+
 #[test]
 fn the_example_without_any_one_line_is_read_to_its_end() {
     let setting = Setting::new();

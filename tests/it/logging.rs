@@ -7,9 +7,10 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use guardian_auth::domain::audit::{Cause, Eid, EidCause, Fact, Reuse, SessionEnd};
-use guardian_auth::domain::bankid::Signal;
+use guardian_auth::domain::bankid::{BankIdFault, Signal};
 use guardian_auth::domain::caller::CallerKind;
 use guardian_auth::domain::message::DeliveryFault;
+use guardian_auth::domain::oidc::OidcFault;
 use guardian_auth::domain::time::Timestamp;
 use guardian_auth::{proto, telemetry};
 use prost::Message as _;
@@ -293,8 +294,14 @@ fn every_audit_event_and_cause_has_a_row() {
     assert_eq!(section("### Causes of"), causes);
     let ends: BTreeSet<_> = SessionEnd::ALL.iter().map(|end| end.as_str()).collect();
     assert_eq!(section("### Ends of"), ends);
+    let of_providers: BTreeSet<_> = OidcFault::ALL.iter().map(|fault| fault.as_str()).collect();
+    assert_eq!(section("### Faults of OpenID providers"), of_providers);
+    let of_bankid: BTreeSet<_> = BankIdFault::ALL.iter().map(|fault| fault.as_str()).collect();
+    assert_eq!(section("### Faults of BankID"), of_bankid);
+    let signals: BTreeSet<_> = Signal::ALL.iter().map(|signal| signal.as_str()).collect();
+    assert_eq!(section("### Signals of"), signals);
     let faults: BTreeSet<_> = DeliveryFault::ALL.iter().map(|fault| fault.as_str()).collect();
-    assert_eq!(section("### Faults of"), faults);
+    assert_eq!(section("### Faults of `message_undelivered`"), faults);
     let classes = [Reuse::RecentPrevious, Reuse::StaleLineage];
     assert_eq!(section("### Classes of"), classes.iter().map(|class| class.as_str()).collect());
 }

@@ -18,6 +18,8 @@
 )]
 
 mod bad_input;
+#[cfg(feature = "dev")]
+mod bankid;
 mod callers;
 mod certificates;
 mod change_password;
@@ -35,6 +37,7 @@ mod limiter;
 mod logging;
 #[cfg(feature = "dev")]
 mod login_bankid;
+mod login_oidc;
 mod login_password;
 mod messenger;
 mod metrics_documented;

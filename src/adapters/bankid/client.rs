@@ -20,6 +20,10 @@ use crate::ports::bankid::{AuthRequest, BankId, BankIdError, Collected, StartedO
 /// Bytes of an answer at most: a signature and the answer on its certificate have some tens of kilobytes in base64.
 const LONGEST_ANSWER_BYTES: usize = 256 * 1024;
 
+/// Of the time for a request, the part that may go by until there is a place for it. The rest is for the answer: an order
+/// that is begun in the last moment is one that nobody hears of.
+const WAIT_SHARE: u32 = 3;
+
 /// BankID answers 415 to anything else, a `charset` too.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -83,8 +87,9 @@ impl BankIdClient {
         body: Option<Vec<u8>>,
     ) -> Result<HttpAnswer, BankIdError> {
         let unavailable = |why: &str| BankIdError::Unavailable(why.to_owned());
-        let end = Instant::now() + self.timeout;
-        let place = tokio::time::timeout_at(end, self.places.acquire()).await;
+        let begun = Instant::now();
+        let end = begun + self.timeout;
+        let place = tokio::time::timeout_at(begun + self.timeout / WAIT_SHARE, self.places.acquire()).await;
         let Ok(Ok(_place)) = place else {
             return Err(unavailable("too many requests at the same time"));
         };
@@ -94,9 +99,18 @@ impl BankIdClient {
         }
         match tokio::time::timeout_at(end, self.http.send(request)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(fault)) => Err(unavailable(&fault.to_string())),
-            Err(_) => Err(unavailable(&HttpFault::NoAnswer.to_string())),
+            Ok(Err(fault)) => Err(unavailable(told(fault))),
+            Err(_) => Err(unavailable(told(HttpFault::NoAnswer))),
         }
+    }
+}
+
+/// What operators should look at. A server refuses our certificate after the handshake of TLS 1.3: that is no answer.
+const fn told(fault: HttpFault) -> &'static str {
+    match fault {
+        HttpFault::NotConnected => "no connection: the network, or a server that is not BankID's",
+        HttpFault::NoAnswer => "no answer in time, or none to our certificate",
+        HttpFault::AnswerTooLong => "the answer is too long",
     }
 }
 

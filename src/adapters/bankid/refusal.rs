@@ -51,7 +51,7 @@ fn detail(status: StatusCode, body: &RefusalBody) -> String {
     let code: String = body.error_code.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
     let words = body.details.split_whitespace().map(|word| {
         if word.len() > LONGEST_WORD {
-            return "…".to_owned();
+            return "...".to_owned();
         }
         let shown = |each: char| if each.is_ascii_digit() { '#' } else { each };
         word.chars().map(shown).filter(char::is_ascii_graphic).collect()
@@ -80,7 +80,7 @@ mod tests {
                         å 199908072391 67df3917-fa0d-44e5-b327-edcc928297f8",
         });
         let BankIdError::InvalidParameters(detail) = refused(400, &body.to_string()) else { panic!() };
-        assert_eq!(detail, "400 invalidParameters Invalid returnUrl … for ###.#.#.#  ############ …");
+        assert_eq!(detail, "400 invalidParameters Invalid returnUrl ... for ###.#.#.#  ############ ...");
         let body = serde_json::json!({"errorCode": "a".repeat(500), "details": "b ".repeat(500)});
         let BankIdError::Misconfigured(detail) = refused(403, &body.to_string()) else { panic!() };
         assert!(detail.len() <= 200 && detail.starts_with("403 aaa"), "{detail}");

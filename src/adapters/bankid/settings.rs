@@ -64,7 +64,7 @@ pub enum BankIdSettingsError {
     Url,
     /// Whom we are to trust is not BankID.
     #[error(
-        "authorities_file: BankID's {environment} environment is known by one certificate, whose SHA-256 is {expected}; \
+        "ca_file: BankID's {environment} environment is known by one certificate, whose SHA-256 is {expected}; \
          the file has {found}"
     )]
     NotBankIdsRoot {
@@ -76,7 +76,7 @@ pub enum BankIdSettingsError {
         found: String,
     },
     /// The authorities cannot be read.
-    #[error("authorities_file: {0}")]
+    #[error("ca_file: {0}")]
     Authorities(TrustError),
     /// The certificate, or its key, cannot be read.
     #[error("the certificate for BankID cannot be used: {0}")]

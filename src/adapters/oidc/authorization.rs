@@ -74,7 +74,7 @@ impl Requested {
         &self.redirect_uri
     }
 
-    /// The parameters of this request: code flow (OpenID Connect Core §3.1.2.1) with PKCE (RFC 7636), always S256.
+    /// The parameters of this request: code flow (`OpenID` Connect Core §3.1.2.1) with PKCE (RFC 7636), always S256.
     pub(super) fn parameters(&self, client_id: &str, request: &AuthorizationRequest<'_>) -> Form {
         let mut form: Form = vec![
             ("response_type".into(), "code".to_owned()),
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use crate::adapters::oidc::settings::tests::settings;
 
-    fn request<'a>(secrets: &'a [Secret<String>; 4]) -> AuthorizationRequest<'a> {
+    fn request(secrets: &[Secret<String>; 4]) -> AuthorizationRequest<'_> {
         let [state, nonce, code_verifier, hint] = secrets;
         AuthorizationRequest {
             state,

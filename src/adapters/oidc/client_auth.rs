@@ -21,7 +21,7 @@ use crate::ports::entropy::random_bytes;
 use crate::ports::identity_provider::ProviderError;
 
 /// An assertion is used at once; a minute is for clocks that differ.
-const ASSERTION_LIFE: Duration = Duration::from_secs(60);
+const ASSERTION_LIFE: Duration = Duration::from_mins(1);
 
 /// The shortest RSA key that signs (NIST SP 800-131A).
 const SHORTEST_RSA_BYTES: usize = 256;
@@ -167,15 +167,127 @@ impl SigningKey {
 
 /// A name or secret as `application/x-www-form-urlencoded`, which RFC 6749 §2.3.1 asks for before it goes into the header.
 fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => {
-                encoded.push(char::from(byte));
-            }
-            b' ' => encoded.push('+'),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+    let one = |byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+        b' ' => "+".to_owned(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD;
+    use reqwest::Method;
+
+    use super::super::jwks::{Found, Keys};
+    use super::super::jws::Unverified;
+    use super::super::signer::{ed25519_jwk, p256_jwk, pem, private_pems, rsa_jwk};
+    use super::*;
+    use crate::adapters::http_client::HttpClient;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn secret(text: &str) -> Secret<String> {
+        Secret::new(text.to_owned())
+    }
+
+    fn client(auth: ClientAuth) -> Client {
+        Client::new("a portal".to_owned(), "https://op.example".to_owned(), auth).unwrap()
+    }
+
+    /// The header and the form of a request that proves what this client is.
+    fn proven(client: &Client, form: Form) -> (Option<String>, Vec<(String, String)>) {
+        let http = HttpClient::new(None, Duration::from_secs(1)).unwrap();
+        let url = reqwest::Url::parse("https://op.example/token").unwrap();
+        let request =
+            client.prove(http.request(Method::POST, url.clone()), form, NOW).unwrap().build().unwrap();
+        let header = request.headers().get("authorization").map(|it| it.to_str().unwrap().to_owned());
+        let body = std::str::from_utf8(request.body().unwrap().as_bytes().unwrap()).unwrap();
+        let mut read = url;
+        read.set_query(Some(body));
+        (header, read.query_pairs().into_owned().collect())
+    }
+
+    fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    }
+
+    fn code() -> Form {
+        vec![("code".into(), "c".to_owned())]
+    }
+
+    #[test]
+    fn a_secret_in_the_header_is_encoded_twice() {
+        let (header, form) = proven(&client(ClientAuth::SecretBasic(secret("a:b c+%å"))), code());
+        let expected = STANDARD.encode("a+portal:a%3Ab+c%2B%25%C3%A5");
+        assert_eq!(header, Some(format!("Basic {expected}")));
+        assert_eq!(form, pairs([("code", "c")]));
+    }
+
+    #[test]
+    fn a_secret_in_the_form_is_nowhere_else() {
+        let (header, form) = proven(&client(ClientAuth::SecretPost(secret("s&x"))), code());
+        assert_eq!(header, None);
+        assert_eq!(form, pairs([("code", "c"), ("client_secret", "s&x"), ("client_id", "a portal")]));
+    }
+
+    #[test]
+    fn a_certificate_needs_the_name_only() {
+        let (header, form) = proven(&client(ClientAuth::Tls), code());
+        assert_eq!((header, form), (None, pairs([("code", "c"), ("client_id", "a portal")])));
+    }
+
+    #[test]
+    fn the_name_is_in_the_form_once() {
+        let pushed: Form = vec![("client_id".into(), "a portal".to_owned())];
+        let (_, form) = proven(&client(ClientAuth::Tls), pushed);
+        assert_eq!(form, pairs([("client_id", "a portal")]));
+    }
+
+    #[test]
+    fn an_assertion_is_ours_for_this_issuer_and_ends_soon() {
+        let published = Keys::of(vec![rsa_jwk(), p256_jwk(), ed25519_jwk()]);
+        let mut seen = Vec::new();
+        for (algorithm, key_pem) in private_pems() {
+            let auth = ClientAuth::PrivateKeyJwt { key_pem: Secret::new(key_pem), key_id: None };
+            let (header, form) = proven(&client(auth), code());
+            assert_eq!(header, None);
+            let value = |name: &str| form.iter().find(|(it, _)| it == name).map(|(_, value)| value.clone());
+            assert_eq!(value("client_assertion_type").as_deref(), Some(ASSERTION_TYPE));
+            let assertion = value("client_assertion").unwrap();
+            let announced = [algorithm.to_owned()];
+            let unverified = Unverified::read(&assertion, Some(&announced)).unwrap();
+            let Found::Key(key) = published.find(None, unverified.algorithm) else { panic!("{algorithm}") };
+            let claims = unverified.verified(key).unwrap();
+            assert_eq!(claims.text("iss"), Some("a portal"));
+            assert_eq!(claims.text("sub"), Some("a portal"));
+            assert_eq!(claims.text("aud"), Some("https://op.example"));
+            assert_eq!(claims.seconds("iat"), Some(1_800_000_000));
+            assert_eq!(claims.seconds("exp"), Some(1_800_000_060));
+            seen.push(claims.text("jti").unwrap().to_owned());
+        }
+        seen.dedup();
+        assert_eq!(seen.len(), 3, "each assertion has a name of its own");
+    }
+
+    #[test]
+    fn the_name_of_the_key_is_in_the_header() {
+        let [(_, key_pem), ..] = private_pems();
+        let auth =
+            ClientAuth::PrivateKeyJwt { key_pem: Secret::new(key_pem), key_id: Some("key-1".to_owned()) };
+        let (_, form) = proven(&client(auth), Form::new());
+        let (_, assertion) = form.iter().find(|(name, _)| name == "client_assertion").unwrap();
+        assert_eq!(Unverified::read(assertion, None).unwrap().kid.as_deref(), Some("key-1"));
+    }
+
+    #[test]
+    fn a_key_of_another_kind_is_refused() {
+        use aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED_SIGNING;
+        let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+        let p384 = pem(p384.to_pkcs8v1().unwrap().as_ref());
+        for key_pem in ["", "no key", &pem(b"no key"), &p384] {
+            assert!(SigningKey::read(&secret(key_pem)).is_none());
         }
     }
-    encoded
 }

@@ -145,3 +145,99 @@ impl WireKey {
 fn bytes(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::signer::{base64url, ed25519_jwk, p256_jwk, rsa_jwk, with};
+    use super::*;
+
+    impl Keys {
+        /// The keys of a document.
+        pub(in crate::adapters::oidc) fn of(keys: Vec<Value>) -> Self {
+            Self::read(Document { keys }).unwrap()
+        }
+    }
+
+    fn keys(keys: Vec<Value>) -> Keys {
+        Keys::of(keys)
+    }
+
+    fn is_found(keys: &Keys, kid: Option<&str>, algorithm: Algorithm) -> bool {
+        matches!(keys.find(kid, algorithm), Found::Key(_))
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_name_and_kind() {
+        let keys = keys(vec![
+            with(rsa_jwk(), &json!({"kid": "r"})),
+            with(p256_jwk(), &json!({"kid": "p"})),
+            with(ed25519_jwk(), &json!({"kid": "e"})),
+        ]);
+        assert!(is_found(&keys, Some("r"), Algorithm::Rs256));
+        assert!(is_found(&keys, Some("r"), Algorithm::Ps512));
+        assert!(is_found(&keys, Some("p"), Algorithm::Es256));
+        assert!(is_found(&keys, Some("e"), Algorithm::EdDsa));
+        assert!(matches!(keys.find(Some("r"), Algorithm::Es256), Found::None));
+        assert!(matches!(keys.find(Some("p"), Algorithm::Es384), Found::None));
+        assert!(matches!(keys.find(Some("x"), Algorithm::Rs256), Found::None));
+    }
+
+    #[test]
+    fn without_a_name_the_only_fitting_key_is_meant() {
+        let one = keys(vec![with(rsa_jwk(), &json!({"kid": "a"})), p256_jwk()]);
+        assert!(is_found(&one, None, Algorithm::Rs256));
+        let two = keys(vec![with(rsa_jwk(), &json!({"kid": "a"})), with(rsa_jwk(), &json!({"kid": "b"}))]);
+        assert!(matches!(two.find(None, Algorithm::Rs256), Found::Several));
+        assert!(is_found(&two, Some("b"), Algorithm::Rs256));
+        let namesakes =
+            keys(vec![with(rsa_jwk(), &json!({"kid": "a"})), with(rsa_jwk(), &json!({"kid": "a"}))]);
+        assert!(matches!(namesakes.find(Some("a"), Algorithm::Rs256), Found::Several));
+    }
+
+    #[test]
+    fn a_key_is_used_for_what_it_is_made_for() {
+        for (members, fits) in [
+            (json!({"use": "sig"}), true),
+            (json!({"use": "enc"}), false),
+            (json!({"use": "tls"}), false),
+            (json!({"key_ops": ["verify"]}), true),
+            (json!({"key_ops": ["encrypt", "wrapKey"]}), false),
+            (json!({"alg": "RS256"}), true),
+            (json!({"alg": "PS256"}), false),
+            (json!({"alg": "RSA-OAEP"}), false),
+        ] {
+            let keys = keys(vec![with(rsa_jwk(), &members)]);
+            assert_eq!(is_found(&keys, None, Algorithm::Rs256), fits, "{members}");
+        }
+    }
+
+    #[test]
+    fn keys_that_cannot_be_used_are_passed_over() {
+        let weak = json!({"kty": "RSA", "n": base64url([0xFF; 128]), "e": "AQAB"});
+        let huge = json!({"kty": "RSA", "n": base64url([0xFF; 2048]), "e": "AQAB"});
+        let set = keys(vec![
+            json!({"kty": "oct", "k": "c2VjcmV0", "kid": "a"}),
+            json!({"kty": "AKP", "kid": "a"}),
+            json!({"kty": "EC", "crv": "P-521", "x": "AA", "y": "AA", "kid": "a"}),
+            json!({"kty": "EC", "crv": "P-256", "x": base64url([1; 31]), "y": base64url([1; 32])}),
+            json!({"kty": "OKP", "crv": "Ed448", "x": "AA"}),
+            json!({"kty": "OKP", "crv": "Ed25519", "x": base64url([1; 33])}),
+            json!({"kid": 7}),
+            json!("no key"),
+            weak,
+            huge,
+            with(rsa_jwk(), &json!({"kid": "a"})),
+        ]);
+        assert_eq!(set.0.len(), 1);
+        assert!(is_found(&set, Some("a"), Algorithm::Rs256));
+    }
+
+    #[test]
+    fn more_keys_than_anybody_needs_are_refused() {
+        assert!(Keys::read(Document { keys: vec![rsa_jwk(); MOST_KEYS] }).is_ok());
+        let fault = Keys::read(Document { keys: vec![json!({}); MOST_KEYS + 1] }).err();
+        assert_eq!(fault, Some(WireFault::TooManyKeys));
+    }
+}

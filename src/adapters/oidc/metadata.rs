@@ -34,9 +34,12 @@ struct Document {
 /// Endpoints that ask for a client certificate (RFC 8705 §5).
 #[derive(Default, Deserialize)]
 struct Aliases {
-    token_endpoint: Option<String>,
-    userinfo_endpoint: Option<String>,
-    pushed_authorization_request_endpoint: Option<String>,
+    #[serde(rename = "token_endpoint")]
+    token: Option<String>,
+    #[serde(rename = "userinfo_endpoint")]
+    userinfo: Option<String>,
+    #[serde(rename = "pushed_authorization_request_endpoint")]
+    pushed: Option<String>,
 }
 
 /// What is believed: addresses over TLS, of the provider that we were told of.
@@ -97,8 +100,7 @@ fn believed(document: Document, rules: &Rules) -> Result<Metadata, WireFault> {
     }
     let aliases = document.mtls_endpoint_aliases.filter(|_| rules.by_certificate).unwrap_or_default();
     let read = |text: String| endpoint(&text, &rules.issuer);
-    let pushed =
-        aliases.pushed_authorization_request_endpoint.or(document.pushed_authorization_request_endpoint);
+    let pushed = aliases.pushed.or(document.pushed_authorization_request_endpoint);
     let pushed = match (rules.pushed, pushed) {
         (Pushed::Never, _) | (Pushed::Announced, None) => None,
         (Pushed::Announced | Pushed::Always, Some(text)) => Some(read(text)?),
@@ -106,9 +108,9 @@ fn believed(document: Document, rules: &Rules) -> Result<Metadata, WireFault> {
     };
     Ok(Metadata {
         authorization: read(document.authorization_endpoint)?,
-        token: read(aliases.token_endpoint.unwrap_or(document.token_endpoint))?,
+        token: read(aliases.token.unwrap_or(document.token_endpoint))?,
         jwks: read(document.jwks_uri)?,
-        userinfo: aliases.userinfo_endpoint.or(document.userinfo_endpoint).map(read).transpose()?,
+        userinfo: aliases.userinfo.or(document.userinfo_endpoint).map(read).transpose()?,
         pushed,
         id_token_algorithms: document.id_token_signing_alg_values_supported,
         userinfo_algorithms: document.userinfo_signing_alg_values_supported,

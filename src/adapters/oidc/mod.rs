@@ -10,6 +10,10 @@ mod jwks;
 mod jws;
 mod metadata;
 mod settings;
+#[cfg(test)]
+mod signer;
+#[cfg(test)]
+mod tests;
 mod token;
 mod userinfo;
 mod wire;

@@ -250,9 +250,8 @@ pub(super) mod tests {
     #[test]
     fn what_this_service_sets_is_not_configured() {
         let extra = |names: &'static [&'static str]| {
-            fault(|it| {
-                it.extra_params = names.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect()
-            })
+            let params = names.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+            fault(|it| it.extra_params = params)
         };
         assert!(extra(&["prompt", "claims"]).is_none());
         for names in

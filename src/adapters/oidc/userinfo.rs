@@ -1,4 +1,4 @@
-//! What else the provider says of the person (OpenID Connect Core §5.3), as JSON or signed.
+//! What else the provider says of the person (`OpenID` Connect Core §5.3), as JSON or signed.
 
 use reqwest::{Method, StatusCode, Url};
 

@@ -178,13 +178,16 @@ impl BankIdSimulator {
         self.shared.state().scan(qr_text, from, now)
     }
 
-    /// The app on a device at this address is opened by a link.
+    /// The app on a device at this address is opened by a launch link, or by the autostart token alone. What the link says
+    /// of a return is not followed: the order's return URL wins.
     ///
     /// # Errors
     /// When no waiting order has this token.
-    pub fn open(&self, autostart_token: &str, from: IpAddr) -> Result<String, DriverError> {
+    pub fn open(&self, link_or_token: &str, from: IpAddr) -> Result<String, DriverError> {
         let now = self.shared.clock.now();
-        self.shared.state().open(autostart_token, from, now)
+        let named =
+            link_or_token.split(['?', '&', '#']).find_map(|part| part.strip_prefix("autostarttoken="));
+        self.shared.state().open(named.unwrap_or(link_or_token), from, now)
     }
 
     /// The person is chosen in the app, and is asked for the code.

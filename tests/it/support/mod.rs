@@ -1,8 +1,11 @@
 //! What tests own: servers, databases, ports, names, faults on the line; all of it private and gone afterwards.
 
+pub mod certified_provider;
+pub mod evil_provider;
 pub mod fault_proxy;
 pub mod ports;
 pub mod postgres;
+pub mod process;
 pub mod redis;
 pub mod rust_source;
 pub mod service;
@@ -60,7 +63,7 @@ pub fn unique_name(prefix: &str) -> String {
 }
 
 /// Reads what `tests/run` tells the tests.
-fn told_by_tests_run(variable: &str) -> String {
+pub fn told_by_tests_run(variable: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "the one place where tests read the environment")]
     let value = std::env::var(variable);
     value.unwrap_or_else(|_| {

@@ -50,7 +50,12 @@ pub struct TestClock(AtomicI64);
 impl TestClock {
     /// At noon of the day of the vectors.
     pub fn at_noon() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(NOON_MS)))
+        Self::at(Timestamp::from_millis(NOON_MS))
+    }
+
+    /// At a time of the test's choice.
+    pub fn at(time: Timestamp) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(time.as_millis())))
     }
 
     /// Moves on.
@@ -111,6 +116,11 @@ impl Service {
 
     /// The same with changes to its configuration.
     pub async fn start_with(parts: Parts, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(TestClock::at_noon(), parts, change).await
+    }
+
+    /// The same with a clock that others have, too.
+    pub async fn start_on(clock: Arc<TestClock>, parts: Parts, change: impl FnOnce(&mut Config)) -> Self {
         let mut master_key = [0; 32];
         aws_lc_rs::rand::fill(&mut master_key).unwrap();
         let database = match parts {
@@ -119,7 +129,7 @@ impl Service {
         };
         let directory = tempfile::tempdir().unwrap();
         let world = World { parts, directory, database, master_key, tokens: Mutex::default() };
-        Self::run(Arc::new(world), TestClock::at_noon(), change).await
+        Self::run(Arc::new(world), clock, change).await
     }
 
     /// Another replica of this service: the same store, counters, keys and clock.
