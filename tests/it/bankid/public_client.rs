@@ -113,7 +113,7 @@ async fn bankids_roots_are_known_each_in_its_environment_alone() {
     let (production, test) = (root("prod.ca"), root("test.ca"));
     assert_eq!(with(&Environment::Production, &production), Ok(()));
     assert_eq!(with(&Environment::Test, &test), Ok(()));
-    assert!(with(&Environment::Production, &test).unwrap_err().contains("authorities_file"));
-    assert!(with(&Environment::Test, &production).unwrap_err().contains("authorities_file"));
+    assert!(with(&Environment::Production, &test).unwrap_err().contains("ca_file"));
+    assert!(with(&Environment::Test, &production).unwrap_err().contains("ca_file"));
     assert!(with(&Environment::Production, &[production, test].join(&b'\n')).is_err());
 }

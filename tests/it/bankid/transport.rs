@@ -58,7 +58,7 @@ async fn only_bankids_root_is_taken_for_bankids_environments() {
                 ..settings(&simulator)
             };
             let error = BankIdClient::new(settings).err().unwrap().to_string();
-            assert!(error.starts_with("authorities_file: ") && error.contains(expected), "{error}");
+            assert!(error.starts_with("ca_file: ") && error.contains(expected), "{error}");
             assert!(error.contains(found), "{error}");
         }
     }
