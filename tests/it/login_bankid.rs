@@ -31,7 +31,7 @@ async fn audited_code(service: &Service, code: &str) -> String {
 
 /// The reason of a refusal and what the audit log says of it.
 async fn verdict(service: &Service, answer: Result<proto::SessionTokens, tonic::Status>) -> (String, String) {
-    let status = answer.err().expect("no session");
+    let status = answer.expect_err("no session");
     (reason(&status), audited(service, &status).await)
 }
 

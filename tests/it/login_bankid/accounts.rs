@@ -60,7 +60,7 @@ async fn the_cause_of_every_denial_is_in_the_audit_log_and_in_no_answer() {
             (named("197304049831", "Ek"), "no_relation"),
         ] {
             let answer = of_kommun(&bed, &who).await;
-            let status = answer.as_ref().err().expect("no session").clone();
+            let status = answer.as_ref().expect_err("no session").clone();
             let wanted = ("EID_LOGIN_DENIED".to_owned(), format!("eid_login_denied {cause}"));
             assert_eq!(verdict(&bed.service, answer).await, wanted, "{parts:?}: {}", who.surname);
             assert_eq!(status.message(), "there is no account for this person to use");
@@ -147,6 +147,11 @@ async fn an_account_that_changes_meanwhile_gets_no_session() {
     assert_eq!(sessions(&bed.service).await, 0);
 }
 
+/// All of a password that a login could touch.
+const ROW: &str = "SELECT guardian_id || ' ' || portal || ' ' || hash || ' ' || origin || ' ' || must_change || ' ' \
+                   || failures_unknown || ' ' || failures_known || ' ' || set_ms || ' ' \
+                   || COALESCE(closed_unknown_ms, 0) || ' ' || COALESCE(closed_known_ms, 0) FROM credential";
+
 /// Rule 2: BankID neither sets nor opens nor closes a password.
 #[tokio::test]
 async fn a_login_with_bankid_changes_nothing_of_a_password() {
@@ -155,9 +160,6 @@ async fn a_login_with_bankid_changes_nothing_of_a_password() {
         row["national_id"] = json!(NUMBER);
         row
     };
-    const ROW: &str = "SELECT guardian_id || ' ' || portal || ' ' || hash || ' ' || origin || ' ' || must_change || ' ' \
-                       || failures_unknown || ' ' || failures_known || ' ' || set_ms || ' ' \
-                       || COALESCE(closed_unknown_ms, 0) || ' ' || COALESCE(closed_known_ms, 0) FROM credential";
     for parts in Parts::ALL {
         let hash = hash(PASSWORD).await;
         let bed = Bed::start(parts, &[with_password(&hash), with_number("g-2", "198001011371")]).await;

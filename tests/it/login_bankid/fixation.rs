@@ -16,7 +16,7 @@ fn invalid(cause: &str) -> (String, String) {
 
 /// Watch, complete and cancel, each refused for the same cause.
 async fn assert_refused(bed: &Bed, browser: &Browser, cause: &str) {
-    let watched = browser.watch().await.err().expect("no stream");
+    let watched = browser.watch().await.expect_err("no stream");
     let answers: [Result<(), Status>; 3] =
         [Err(watched), browser.complete("").await.map(|_| ()), browser.cancel().await];
     for answer in answers {

@@ -19,7 +19,7 @@ const HOUR: Duration = Duration::from_hours(1);
 
 fn with(limits: LimitPolicy) -> impl Fn(&mut Config) {
     move |config| {
-        kommun(config).limits = limits.clone();
+        kommun(config).limits = limits;
     }
 }
 
