@@ -180,6 +180,9 @@ fn read_policy(bankid: &mut Reader<'_>, portals: &[Portal]) -> Option<BankIdPoli
     let offered = bankid
         .optional("portals", "the portals that offer it", &Each(PORTAL), "all portals of guardians")
         .unwrap_or_else(guardians);
+    if offered.iter().any(|portal| !portals.contains(portal)) {
+        bankid.fault("portals", "names one that the organization has not", "name its portals only");
+    }
     let return_pages: BTreeMap<Portal, ReturnPage> = bankid.section("return_pages", |pages| {
         let mut read = BTreeMap::new();
         for portal in Portal::ALL {
