@@ -76,8 +76,7 @@ enum Refuse {
     Never,
 }
 
-const URL: Parsed<String> =
-    Parsed { form: "an https URL that ends in /rp/v6.0; http on this machine only", parse: parse_url };
+const URL: Parsed<String> = Parsed { form: "an https URL whose path is /rp/v6.0", parse: parse_url };
 
 const RETURN_PAGE: Parsed<ReturnPage> = Parsed {
     form: "an https URL of at most 460 characters with `{nonce}` once, behind the host",
@@ -259,7 +258,8 @@ fn parse_intent(text: &str) -> Option<String> {
 }
 
 fn parse_url(text: &str) -> Option<String> {
-    url::parse_base(text).filter(|url| url.ends_with("/rp/v6.0"))
+    let (_, path) = text.strip_prefix("https://")?.split_once('/')?;
+    url::parse_base(text).filter(|_| path == "rp/v6.0")
 }
 
 /// BankID takes `[a-z0-9.-]`.

@@ -229,16 +229,7 @@ fn read_one(
         &Span(Duration::from_millis(500)..=Duration::from_secs(10)),
         Duration::from_secs(3),
     );
-    // What is asked for stands in the address, where whoever sits at the browser can change it.
-    let is_checked =
-        |mapping: &ClaimMapping| !strength.required_acr.is_empty() || !mapping.require.is_empty();
-    if !acr_values.is_empty() && mapping.as_ref().is_some_and(|mapping| !is_checked(mapping)) {
-        reader.fault(
-            "acr_values",
-            "asks for something that no answer is checked for",
-            "write required_acr, or identifier.require with the claim that tells which eID it was",
-        );
-    }
+    check_asked(reader, &acr_values, &strength, mapping.as_ref());
     let provider = Provider { id: id.clone()?, display_name: display_name?, portals: offered, login_hint };
     let access = OidcAccess {
         organization: organization?.clone(),
@@ -259,6 +250,23 @@ fn read_one(
         timeout,
     };
     Some(ReadProvider { provider, access })
+}
+
+/// What is asked for stands in the address, where whoever sits at the browser can change it: the answer must be asked too.
+fn check_asked(
+    reader: &Reader<'_>,
+    acr_values: &[String],
+    strength: &Strength,
+    mapping: Option<&ClaimMapping>,
+) {
+    let is_checked = !strength.required_acr.is_empty() || mapping.is_none_or(|it| !it.require.is_empty());
+    if !acr_values.is_empty() && !is_checked {
+        reader.fault(
+            "acr_values",
+            "asks for something that no answer is checked for",
+            "write required_acr, or identifier.require with the claim that tells which eID it was",
+        );
+    }
 }
 
 fn read_auth(reader: &mut Reader<'_>) -> (Option<OidcClientAuth>, Option<(PathBuf, PathBuf)>) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,7 +23,7 @@ use crate::ports::key_vault::{KeyVault, Purpose};
 use crate::ports::rate_limiter::{Decision, RateLimiter, Receipt};
 use crate::ports::store::{BankIdOrder, Store};
 
-use super::attempt::{Origin, Record};
+use super::attempt::{self, Origin, Record};
 use super::bankid_board::BankIdBoard;
 use super::bankid_collector::BankIdCollector;
 use super::bankid_order::{BankIds, OrderSecrets, Shown, Signed, View, is_phone, reference};
@@ -140,7 +141,12 @@ impl LoginBankIdFlow {
             intent: &policy.intent,
         };
         let order = match bankid.auth(&request).await {
-            Ok(order) => order,
+            Ok(order) if origin.deadline > Instant::now() => order,
+            // Who asked is gone, and nobody else has the secret: it would be asked for and begun anew for minutes.
+            Ok(order) => {
+                drop(bankid.cancel(&order.order_ref).await);
+                return Err(attempt::Error::Expired.into());
+            }
             Err(error) => {
                 return Err(self.not_begun(&record, error, device, &origin.client.user_agent).await);
             }

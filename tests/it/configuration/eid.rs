@@ -79,3 +79,22 @@ fn bankid_is_offered_at_portals_that_there_are() {
     assert_eq!(faults(&setting, &bankid("parent")), [""; 0]);
     assert_only(&faults(&setting, &bankid("childminder")), "organizations[0].bankid.portals", "has not");
 }
+
+/// Its certificates are what makes it BankID: none is reached without TLS, on this machine neither.
+#[test]
+fn what_speaks_as_bankid_does_is_reached_over_tls() {
+    let setting = Setting::new();
+    let file = setting.write("any.pem", "any");
+    let at = |url: &str| {
+        let tables = format!(
+            "[organizations.bankid]\nenvironment = \"other\"\nurl = \"{url}\"\nca_file = \"{file}\"\n\
+             certificate_file = \"{file}\"\nkey_file = \"{file}\"\nreferring_domain = \"portal.example.se\""
+        );
+        faults(&setting, &tables)
+    };
+    assert_eq!(at("https://127.0.0.1:8443/rp/v6.0"), [""; 0]);
+    for url in ["http://127.0.0.1:8443/rp/v6.0", "https://127.0.0.1:8443/x/rp/v6.0", "https://127.0.0.1:8443"]
+    {
+        assert_only(&at(url), "organizations[0].bankid.url", "is not accepted");
+    }
+}

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use guardian_auth::domain::limits::{LimitPolicy, Quota};
-use guardian_auth::proto::{BankIdDevice, BankIdStatus};
+use guardian_auth::proto::{BankIdDevice, BankIdStatus, ClientContext, Portal, StartBankIdLoginRequest};
+use guardian_auth::simulators::bankid::{Endpoint, Fault};
 
-use super::bed::{Bed, outcome, persona, with_number};
+use super::bed::{Bed, HERE, outcome, persona, with_number};
 use crate::support::eventually;
 use crate::support::service::{KOMMUN, Parts, reason};
 use crate::support::sql::Sql;
@@ -57,5 +58,29 @@ async fn wrong_nonces_are_charged_to_their_network() {
             assert_eq!(reason(&browser.complete("gbn_wrong").await.unwrap_err()), "LOGIN_ATTEMPT_INVALID");
         }
         assert_eq!(reason(&browser.complete("gbn_wrong").await.unwrap_err()), "RATE_LIMITED", "{parts:?}");
+    }
+}
+
+/// The secret went to nobody: the order would be asked for, and begun anew, for as long as nobody opens the app.
+#[tokio::test]
+async fn an_order_that_begins_after_its_caller_gave_up_is_given_up_too() {
+    for parts in Parts::ALL {
+        let bed = Bed::start(parts, &[]).await;
+        bed.bankid.inject(Endpoint::Auth, Fault::Delay(Duration::from_secs(1)));
+        let mut request = tonic::Request::new(StartBankIdLoginRequest {
+            organization: KOMMUN.to_owned(),
+            portal: Portal::Parent.into(),
+            device: BankIdDevice::Other.into(),
+            client: Some(ClientContext { ip: HERE.to_owned(), ..ClientContext::default() }),
+            device_identifier: String::new(),
+        });
+        request.set_timeout(Duration::from_millis(500));
+        bed.portal.clone().bankid.start_bank_id_login(request).await.unwrap_err();
+        eventually(Duration::from_secs(20), "BankID hears that it is given up", async || {
+            bed.bankid.count(Endpoint::Cancel) == 1
+        })
+        .await;
+        let mut sql = Sql::open(&bed.service).await;
+        assert_eq!(sql.number("SELECT COUNT(*) FROM bankid_order").await, 0, "{parts:?}");
     }
 }
