@@ -15,6 +15,8 @@ mod mail;
 mod oidc;
 mod organizations;
 mod reader;
+#[cfg(feature = "dev")]
+mod simulated;
 mod sms;
 mod store;
 mod tree;
@@ -36,6 +38,8 @@ pub use log::{Log, LogLevel};
 pub use mail::{Mail, Smtp, SmtpSecurity};
 pub use oidc::{OidcAccess, OidcClientAuth, OidcPushed};
 pub use reader::KeyReference;
+#[cfg(feature = "dev")]
+pub use simulated::SimulatedEids;
 pub use sms::Sms;
 pub use store::{Store, StoreBackend};
 pub use workers::Workers;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use guardian_auth::proto;
+use guardian_auth::proto::login_oidc_service_client::LoginOidcServiceClient;
 use guardian_auth::proto::login_service_client::LoginServiceClient;
 use guardian_auth::proto::login_with_password_response::Outcome;
 use guardian_auth::proto::password_reset_service_client::PasswordResetServiceClient;
@@ -91,6 +92,24 @@ impl Portal {
         };
         let mut client = PasswordResetServiceClient::new(self.channel(turn));
         client.request_password_reset(self.request(message)).await.map(tonic::Response::into_inner)
+    }
+
+    /// Begins a login at the provider.
+    pub async fn start_oidc(
+        &self,
+        turn: usize,
+        guardian: usize,
+    ) -> Result<proto::StartOidcLoginResponse, Status> {
+        let message = proto::StartOidcLoginRequest {
+            organization: ORGANIZATION.to_owned(),
+            portal: proto::Portal::Parent.into(),
+            provider: "slow".to_owned(),
+            locale: String::new(),
+            login_hint: String::new(),
+            client: Some(client(guardian)),
+        };
+        let mut client = LoginOidcServiceClient::new(self.channel(turn));
+        client.start_oidc_login(self.request(message)).await.map(tonic::Response::into_inner)
     }
 
     fn channel(&self, turn: usize) -> Channel {

@@ -29,11 +29,13 @@ pub enum Part {
     SmtpDown,
     /// Sending what waits.
     Outbox,
+    /// Logins while a provider of eIDs does not answer.
+    ProviderSlow,
 }
 
 impl Part {
     /// In the order of measuring.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Footprint,
         Self::Login,
         Self::Verify,
@@ -45,6 +47,7 @@ impl Part {
         Self::ResetPostgres,
         Self::SmtpDown,
         Self::Outbox,
+        Self::ProviderSlow,
         Self::Scale,
     ];
 
@@ -63,6 +66,7 @@ impl Part {
             Self::ResetPostgres => "reset_postgres",
             Self::SmtpDown => "smtp_down",
             Self::Outbox => "outbox",
+            Self::ProviderSlow => "provider_slow",
         }
     }
 }
@@ -116,7 +120,7 @@ const fn figure(key: &'static str, part: Part, target: Target, what: &'static st
 }
 
 /// Every figure, in the order of the table.
-pub const FIGURES: [Figure; 25] = [
+pub const FIGURES: [Figure; 27] = [
     figure(
         "login_ratio",
         Part::Login,
@@ -196,6 +200,13 @@ pub const FIGURES: [Figure; 25] = [
         "mails/s of two replicas ÷ of one, mail server 20 ms an answer",
     ),
     figure("outbox_two_replicas_ratio_at_once", Part::Outbox, Target::Told, "the same, mail server at once"),
+    figure(
+        "login_provider_slow_p50_ratio",
+        Part::ProviderSlow,
+        Target::AtMost(1.05),
+        "login p50 while a provider of eIDs does not answer ÷ without it",
+    ),
+    figure("login_provider_slow_p99_ratio", Part::ProviderSlow, Target::AtMost(1.50), "the same at p99"),
     figure(
         "login_scale_ratio",
         Part::Scale,

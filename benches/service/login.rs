@@ -72,6 +72,11 @@ pub async fn seeded_with_mail(
     with_guardians(bed, Installation::with_mail(bed, backends, mail_port).await?, guardians).await
 }
 
+/// The same on SQLite, with a provider of eIDs at this port.
+pub async fn seeded_with_provider(bed: &Bed, guardians: usize, port: u16) -> anyhow::Result<Installation> {
+    with_guardians(bed, Installation::with_provider(bed, port).await?, guardians).await
+}
+
 async fn with_guardians(
     bed: &Bed,
     installation: Installation,

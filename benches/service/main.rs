@@ -17,6 +17,7 @@ mod open_loop;
 mod outbox;
 mod overload;
 mod process;
+mod provider_slow;
 mod reset;
 mod scale;
 mod service;
@@ -154,6 +155,7 @@ async fn parts(wanted: &[&'static Figure], quick: bool, results: &mut Results) {
             Part::Reset => reset::sqlite(&bed, timing, results).await,
             Part::ResetPostgres => reset::postgres(&bed, timing, results).await,
             Part::SmtpDown => reset::smtp_down(&bed, timing, results).await,
+            Part::ProviderSlow => provider_slow::measure(&bed, timing, results).await,
             Part::Outbox => outbox::run(&bed, timing, results).await,
         };
         if let Err(error) = outcome {

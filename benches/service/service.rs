@@ -86,6 +86,21 @@ impl Installation {
         Self::with(bed, backends, mail, WRITES_WITHOUT_LIMIT).await
     }
 
+    /// The same as [`Self::new`] on SQLite, with a provider of eIDs at this port.
+    pub async fn with_provider(bed: &Bed, port: u16) -> anyhow::Result<Self> {
+        let provider = format!(
+            "[[organizations.oidc]]\nid = \"slow\"\ndisplay_name = \"Slow eID\"\n\
+             issuer = \"http://127.0.0.1:{port}\"\nclient_id = \"bench\"\nclient_auth = \"client_secret_basic\"\n\
+             client_secret = \"bench\"\nredirect_uri = \"https://portal.example.se/slow\"\n\
+             identifier = {{ claims = [\"ssn\"], scheme = \"se_pnr\" }}\n\
+             [organizations.limits.eid_network]\nburst = 1000000\nrefill = \"1ms\"\n"
+        );
+        // The tables of the organization come before those of its list.
+        let (list, limits) =
+            provider.split_at(provider.find("[organizations.limits").unwrap_or(provider.len()));
+        Self::with(bed, Backends::Embedded, String::new(), &format!("{limits}{list}")).await
+    }
+
     async fn with(bed: &Bed, backends: Backends, mail: String, writes: &str) -> anyhow::Result<Self> {
         let directory = bed.directory("service")?;
         let (token, digest) = new_token(&SystemEntropy);

@@ -4,14 +4,20 @@ mod certificates;
 mod commands;
 mod correspondence;
 mod eid;
+mod flows;
 #[cfg(feature = "dev")]
 mod pages;
 mod parts;
+#[cfg(feature = "dev")]
+mod simulated_eids;
 
 #[cfg(feature = "dev")]
 pub use pages::pages;
+#[cfg(feature = "dev")]
+pub use simulated_eids::{EidListeners, SimulatedEids};
 
 use eid::EidFlows;
+use flows::{FlowParts, Flows, flows, routes};
 
 pub use commands::{
     directory_import, directory_rows, entropy, migrate, organization, probe, signing_keys, today,
@@ -26,53 +32,23 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::service::Routes;
 
-use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::argon2::Argon2Pool;
-use crate::adapters::key_vault::DerivedKeyVault;
-use crate::adapters::revocations::RecentRevocations;
 use crate::adapters::store::{SqlStore, StoreMetrics};
 use crate::adapters::system::{SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::domain::audit::Reuse;
-use crate::domain::password::Blocklist;
-use crate::flows::change_password::ChangePasswordFlow;
-use crate::flows::devices::Devices;
 use crate::flows::gate::Gate;
-use crate::flows::last_done::LastDone;
-use crate::flows::login_bankid::LoginBankIdFlow;
-use crate::flows::login_oidc::LoginOidcFlow;
-use crate::flows::login_password::LoginFlow;
-use crate::flows::organizations::Organizations;
-use crate::flows::outbox::Wake;
-use crate::flows::password_reset::PasswordResetFlow;
-use crate::flows::refusal_log::{RefusalLog, RefusalWriter, refusal_log};
-use crate::flows::session::{ReuseCounts, SessionFlow};
-use crate::flows::session_tokens::TokenMint;
-use crate::flows::upkeep::{FeedCursor, Upkeep};
+use crate::flows::upkeep::FeedCursor;
 use crate::grpc::caller::CallerDirectory;
 use crate::grpc::client_address::TrustedProxies;
 use crate::grpc::deadline::Deadlines;
 use crate::grpc::front::{self, Front};
 use crate::grpc::health::Health;
 use crate::grpc::listener;
-use crate::grpc::login::LoginHandlers;
-use crate::grpc::login_bankid::LoginBankIdHandlers;
-use crate::grpc::login_oidc::LoginOidcHandlers;
 use crate::grpc::ops::Ops;
-use crate::grpc::password::PasswordHandlers;
-use crate::grpc::password_reset::PasswordResetHandlers;
-use crate::grpc::session::SessionHandlers;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
-use crate::ports::rate_limiter::RateLimiter;
-use crate::proto::login_bank_id_service_server::LoginBankIdServiceServer;
-use crate::proto::login_oidc_service_server::LoginOidcServiceServer;
-use crate::proto::login_service_server::LoginServiceServer;
-use crate::proto::password_reset_service_server::PasswordResetServiceServer;
-use crate::proto::password_service_server::PasswordServiceServer;
-use crate::proto::session_service_server::SessionServiceServer;
 use crate::telemetry::watched::{
     FEED_AGE, REFUSALS_DROPPED, REUSE_RECENT_PREVIOUS, REUSE_STALE_LINEAGE, watch_counter, watch_gauge,
 };
@@ -113,21 +89,6 @@ pub struct App {
     store: SqlStore,
     /// The same store by connections of its own: mails that wait must not keep logins waiting.
     worker_store: SqlStore,
-}
-
-/// What the handlers are made of.
-struct Flows {
-    login: Arc<LoginFlow>,
-    session: Arc<SessionFlow>,
-    change_password: Arc<ChangePasswordFlow>,
-    password_reset: Arc<PasswordResetFlow>,
-    upkeep: Upkeep,
-    refusals: RefusalWriter,
-    refusal_log: RefusalLog,
-    ring: Arc<JwtKeyring>,
-    organizations: Arc<Organizations>,
-    wake: Wake,
-    mint: TokenMint,
 }
 
 impl App {
@@ -296,125 +257,4 @@ fn callers(config: &Config) -> CallerDirectory {
         let digests = configured.token_digests.iter().copied();
         directory.with(configured.caller.clone(), digests, configured.subject_names.iter().cloned())
     })
-}
-
-fn routes(
-    login: Arc<LoginFlow>,
-    session: Arc<SessionFlow>,
-    change_password: Arc<ChangePasswordFlow>,
-    password_reset: Arc<PasswordResetFlow>,
-    (oidc, bankid): (Arc<LoginOidcFlow>, Arc<LoginBankIdFlow>),
-    max_request_bytes: usize,
-) -> Routes {
-    let login = LoginServiceServer::new(LoginHandlers::new(login));
-    let session = SessionServiceServer::new(SessionHandlers::new(session));
-    let password = PasswordServiceServer::new(PasswordHandlers::new(change_password));
-    let reset = PasswordResetServiceServer::new(PasswordResetHandlers::new(password_reset));
-    let oidc = LoginOidcServiceServer::new(LoginOidcHandlers::new(oidc));
-    let bankid = LoginBankIdServiceServer::new(LoginBankIdHandlers::new(bankid));
-    Routes::new(login.max_decoding_message_size(max_request_bytes))
-        .add_service(oidc.max_decoding_message_size(max_request_bytes))
-        .add_service(bankid.max_decoding_message_size(max_request_bytes))
-        .add_service(session.max_decoding_message_size(max_request_bytes))
-        .add_service(password.max_decoding_message_size(max_request_bytes))
-        .add_service(reset.max_decoding_message_size(max_request_bytes))
-}
-
-/// What flows share.
-struct FlowParts<'a> {
-    store: &'a SqlStore,
-    vault: &'a Arc<DerivedKeyVault>,
-    limiter: Arc<dyn RateLimiter>,
-    gate: &'a Gate,
-    hasher: &'a Arc<Argon2Pool>,
-    attempts: &'a TaskTracker,
-}
-
-fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -> Flows {
-    let Outside { clock, entropy } = outside;
-    let FlowParts { store, vault, limiter, gate, hasher, attempts } = parts;
-    let wake = Wake::default();
-    let blocklist = Arc::new(Blocklist::embedded());
-    let organizations = Arc::new(Organizations::new(config.organizations.iter().cloned()));
-    let ring = Arc::new(JwtKeyring::new(config.issuer.clone()));
-    let revocations = Arc::new(RecentRevocations::default());
-    let shared_store = Arc::new(SqlStore::clone(store));
-    let mint = TokenMint::new(Arc::clone(vault) as _, Arc::clone(&ring) as _, Arc::clone(entropy));
-    let (refusals, writer) = refusal_log(Arc::clone(&shared_store) as _);
-    let login = LoginFlow {
-        gate: Gate::clone(gate),
-        hasher: Arc::clone(hasher) as _,
-        organizations: Arc::clone(&organizations),
-        store: Arc::clone(&shared_store) as _,
-        vault: Arc::clone(vault) as _,
-        mint: mint.clone(),
-        devices: Devices::new(Arc::clone(vault) as _, Arc::clone(entropy)),
-        refusals: refusals.clone(),
-        clock: Arc::clone(clock),
-        entropy: Arc::clone(entropy),
-        tasks: TaskTracker::clone(attempts),
-    };
-    let session = Arc::new(SessionFlow {
-        organizations: Arc::clone(&organizations),
-        store: Arc::clone(&shared_store) as _,
-        access: Arc::clone(&ring) as _,
-        revocations: Arc::clone(&revocations) as _,
-        mint: mint.clone(),
-        vault: Arc::clone(vault) as _,
-        clock: Arc::clone(clock),
-        entropy: Arc::clone(entropy),
-        reuse: ReuseCounts::default(),
-    });
-    let change_password = ChangePasswordFlow {
-        gate: Gate::clone(gate),
-        hasher: Arc::clone(hasher) as _,
-        blocklist: Arc::clone(&blocklist),
-        organizations: Arc::clone(&organizations),
-        sessions: Arc::clone(&session),
-        store: Arc::clone(&shared_store) as _,
-        vault: Arc::clone(vault) as _,
-        revocations: Arc::clone(&revocations) as _,
-        refusals: refusals.clone(),
-        wake: wake.clone(),
-        clock: Arc::clone(clock),
-        entropy: Arc::clone(entropy),
-        tasks: TaskTracker::clone(attempts),
-    };
-    let password_reset = PasswordResetFlow {
-        limiter: Arc::clone(limiter),
-        gate: Gate::clone(gate),
-        hasher: Arc::clone(hasher) as _,
-        blocklist,
-        store: Arc::clone(&shared_store) as _,
-        vault: Arc::clone(vault) as _,
-        revocations: Arc::clone(&revocations) as _,
-        refusals: refusals.clone(),
-        sends_text_messages: parts::sends_text_messages(config),
-        wake: wake.clone(),
-        clock: Arc::clone(clock),
-        entropy: Arc::clone(entropy),
-        tasks: TaskTracker::clone(attempts),
-    };
-    let keys = parts::signing_keys(SqlStore::clone(store), Arc::clone(vault), Arc::clone(&ring), outside);
-    let upkeep = Upkeep {
-        store: shared_store,
-        revocations,
-        organizations: Arc::clone(&organizations),
-        keys: Arc::new(keys),
-        clock: Arc::clone(clock),
-        feed_read: LastDone::default(),
-    };
-    Flows {
-        login: Arc::new(login),
-        session,
-        change_password: Arc::new(change_password),
-        password_reset: Arc::new(password_reset),
-        wake,
-        upkeep,
-        refusals: writer,
-        refusal_log: refusals,
-        ring,
-        organizations,
-        mint,
-    }
 }

@@ -9,12 +9,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::SimulatedEids;
 use crate::config::{Config, Mail};
 use crate::domain::organization::Organization;
 use crate::domain::secret::Secret;
 use crate::simulators::{Pages, PortalAccess, Settings};
 
-/// Serves the pages on `address` until `stop`. `tokens` are those of the callers, by name.
+/// Serves the pages on `address` until `stop`. `tokens` are those of the callers, by name; `eids` what the portals send
+/// people to.
 ///
 /// # Errors
 /// If the address is taken, or mails do not go into a folder.
@@ -23,12 +25,13 @@ pub async fn pages<S: BuildHasher + Sync>(
     address: SocketAddr,
     grpc: SocketAddr,
     tokens: &HashMap<String, Secret<String>, S>,
+    eids: Option<&SimulatedEids>,
     stop: CancellationToken,
 ) -> anyhow::Result<JoinHandle<()>> {
     let Some(Mail::Folder { path }) = &config.mail else { anyhow::bail!("mails do not go into a folder") };
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("--pages: {address} cannot be listened on; is something else using it?"))?;
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("--pages: {address} cannot be listened on; is something else using it? --pages takes another")
+    })?;
     let access = |organization: &Organization| {
         let token = tokens.get(&format!("{}-portal", organization.id.as_str()));
         let access =
@@ -43,6 +46,12 @@ pub async fn pages<S: BuildHasher + Sync>(
         access.collect::<Vec<_>>()
     };
     let portals = config.organizations.iter().flat_map(access).collect();
-    let settings = Settings { mailbox_dir: path.clone(), grpc, portals };
+    let settings = Settings {
+        mailbox_dir: path.clone(),
+        grpc,
+        portals,
+        bankid: eids.map(SimulatedEids::bankid),
+        providers: eids.map(SimulatedEids::providers),
+    };
     Ok(tokio::spawn(Pages::serve(listener, settings, stop)))
 }

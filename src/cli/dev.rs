@@ -13,7 +13,7 @@ use super::import;
 use super::logs;
 use super::sample_logins::{KOMMUN, OPVANG, SAMPLE_LOGINS};
 use super::serve::stop_signal;
-use crate::app::{self, App, Outside};
+use crate::app::{self, App, EidListeners, Outside, SimulatedEids};
 use crate::config::Config;
 use crate::domain::secret::Secret;
 use crate::ports::entropy::random_bytes;
@@ -36,6 +36,12 @@ pub struct DevArgs {
     /// Address of the pages with the mailbox and a small portal; this machine only.
     #[arg(long, default_value = "127.0.0.1:8025")]
     pub pages: SocketAddr,
+    /// Address of the simulated BankID's API; this machine only.
+    #[arg(long, default_value = "127.0.0.1:8026")]
+    pub bankid: SocketAddr,
+    /// Address of the simulated identity providers; this machine only.
+    #[arg(long, default_value = "127.0.0.1:8027")]
+    pub providers: SocketAddr,
 }
 
 /// The directory with the state; gone when dropped.
@@ -53,7 +59,7 @@ impl Drop for State {
 /// # Errors
 /// If an address is not on loopback or taken, or the state cannot be made.
 pub async fn run(args: DevArgs) -> anyhow::Result<()> {
-    for address in [args.grpc, args.ops, args.pages] {
+    for address in [args.grpc, args.ops, args.pages, args.bankid, args.providers] {
         if !address.ip().is_loopback() {
             bail!(
                 "{address} is not on loopback: `dev` has printed keys and known passwords; use `serve` for a network"
@@ -75,6 +81,8 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
     config.listen.grpc = args.grpc;
     config.listen.ops = args.ops;
     config.issuer = format!("http://{}", args.grpc);
+    let listeners = EidListeners::bind(args.bankid, args.providers).await?;
+    let eids = SimulatedEids::start(listeners, &mut config, args.pages, &state.0, &outside)?;
 
     let logs = logs::init(config.log, Box::new(std::io::stderr()))?;
     println!(
@@ -82,7 +90,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
     );
     load_samples(&config).await?;
     let stop = CancellationToken::new();
-    let pages = app::pages(&config, args.pages, args.grpc, &tokens, stop.clone()).await?;
+    let pages = app::pages(&config, args.pages, args.grpc, &tokens, Some(&eids), stop.clone()).await?;
     let app = App::start(config, outside).await?;
     print_calls(&app, &tokens, &state.0, args.pages);
     stop_signal().await?;
@@ -171,8 +179,26 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
         "\n  # A forgotten password, from the request to the login with the new one; the mail is on the mailbox page too."
     );
     println!("  cargo run --example reset_story -- {token} http://{grpc} http://{pages}");
+    print_eids(token, grpc, pages);
     println!("\n  # Without any tool but curl:");
     println!("  curl -s http://{grpc}/.well-known/jwks.json");
     println!("  curl -s http://{ops}/metrics | grep guardian_auth_");
     println!("\nLogs follow on standard error, a JSON object a line. Ctrl-C stops the service.");
+}
+
+/// Logins with an eID: by clicking, and by a command each.
+fn print_eids(token: &str, grpc: SocketAddr, pages: SocketAddr) {
+    println!(
+        "\n  # eIDs, by clicking: the buttons of http://{pages}/portal/{KOMMUN}/parent (BankID, Idura, Signicat, Freja, Sweden Connect)\n  # and of http://{pages}/portal/{OPVANG}/parent (DigiD); the phone with BankID is http://{pages}/bankid."
+    );
+    println!(
+        "  # BankID on another device, signed by Alma Sjöberg. Without --persona: scan and sign yourself."
+    );
+    println!(
+        "  cargo run --example login_bankid -- {token} http://{grpc} http://{pages} --persona 197001019806"
+    );
+    println!("  # An OpenID provider: idura, signicat, freja or swedenconnect.");
+    println!(
+        "  cargo run --example login_oidc -- {token} {KOMMUN} freja http://{grpc} --persona 197001019806"
+    );
 }

@@ -52,6 +52,8 @@ pub struct HintCode(String);
 impl HintCode {
     /// The app has not been opened, or the code not been scanned.
     pub const OUTSTANDING: &str = "outstandingTransaction";
+    /// The person did not finish in time.
+    pub const EXPIRED: &str = "expiredTransaction";
     /// Nobody opened the app in time: another order may take its place.
     pub const START_FAILED: &str = "startFailed";
 

@@ -153,8 +153,13 @@ impl BankIdCollector {
         self.lock().len()
     }
 
-    /// Collects an order that is leased to this process, until it is over.
+    /// Collects an order that is leased to this process, until it is over. One that is collected already goes on as it is: it
+    /// may hold what BankID told once, and could not save yet.
     pub fn adopt(self: &Arc<Self>, order: BankIdOrder, lease: &CollectorLease) {
+        if let Some(own) = self.lock().get(&order.id).filter(|own| !own.stop.is_cancelled()) {
+            own.until.store(lease.until.as_millis(), Ordering::Relaxed);
+            return;
+        }
         let until = Arc::new(AtomicI64::new(lease.until.as_millis()));
         let stop = CancellationToken::new();
         let own = Own { stop: stop.clone(), until: Arc::clone(&until), adopted: Instant::now() };

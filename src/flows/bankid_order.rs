@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::domain::bankid::{Device, HintCode, OrderState, Risk};
+use crate::domain::bankid::{BankIdFault, Device, HintCode, OrderState, Risk};
 use crate::domain::bankid_message::{Message, Situation};
 use crate::domain::id::BankIdLoginId;
 use crate::domain::identifier::NationalId;
@@ -157,8 +157,8 @@ pub struct Shown {
     pub hint: Option<HintCode>,
     /// On which device BankID is.
     pub device: Device,
-    /// Whether the browser is on a phone or tablet.
-    pub on_phone: bool,
+    /// What the guardian is told of it.
+    pub situation: Situation,
     /// Second 0 of the QR code.
     pub started: Timestamp,
     /// Dead after this.
@@ -196,7 +196,7 @@ impl Shown {
             state: order.state,
             hint: order.hint.clone(),
             device: order.device,
-            on_phone: is_phone(&order.user_agent),
+            situation: situation(order),
             started: order.started,
             expires: order.expires,
             secrets: OrderSecrets::open(vault, order),
@@ -206,8 +206,7 @@ impl Shown {
 
     /// What a guardian should see at a time.
     pub fn view(&self, now: Timestamp) -> View {
-        let situation = Situation::of(self.state, self.hint.as_ref(), self.device, self.on_phone);
-        View { start: self.start(now), message: situation.message() }
+        View { start: self.start(now), message: self.situation.message() }
     }
 
     /// Links and QR code are of use only until the app has the order.
@@ -231,6 +230,20 @@ impl Shown {
             }
         })
     }
+}
+
+/// What a guardian is told of an order. Before BankID was asked for the first time it waits for the app; one that ran out of
+/// our time is told as one that ran out of BankID's.
+pub fn situation(order: &BankIdOrder) -> Situation {
+    let instead = if order.state == OrderState::Pending {
+        Some(HintCode::new(HintCode::OUTSTANDING))
+    } else if order.fault == Some(BankIdFault::OrderExpired) {
+        Some(HintCode::new(HintCode::EXPIRED))
+    } else {
+        None
+    };
+    let hint = order.hint.as_ref().or(instead.as_ref());
+    Situation::of(order.state, hint, order.device, is_phone(&order.user_agent))
 }
 
 /// Whether a browser says that it is on a phone or tablet: decides between two texts, nothing else.

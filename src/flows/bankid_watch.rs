@@ -19,7 +19,7 @@ pub struct Frame {
     pub state: OrderState,
     /// What the guardian should see.
     pub view: View,
-    /// The code that the person is shown, if the order failed.
+    /// The code that the person is shown, if the order failed or was given up.
     pub reference: Option<ReferenceCode>,
 }
 
@@ -65,7 +65,11 @@ impl Watch {
         }
         let is_over = shown.state != OrderState::Pending;
         self.progress = if is_over { Progress::Outcome } else { Progress::Something };
-        let failed = is_over && shown.state != OrderState::Complete;
+        // Of one that was used the log tells under the code of its own answer, if there is anything to tell.
+        let failed = match shown.state {
+            OrderState::Failed | OrderState::Cancelled => true,
+            OrderState::Pending | OrderState::Complete | OrderState::Used => false,
+        };
         Some(Frame {
             state: shown.state,
             view: shown.view(now),

@@ -26,7 +26,7 @@ use crate::ports::store::{BankIdOrder, Store};
 use super::attempt::{self, Origin, Record};
 use super::bankid_board::BankIdBoard;
 use super::bankid_collector::BankIdCollector;
-use super::bankid_order::{BankIds, OrderSecrets, Shown, Signed, View, is_phone, reference};
+use super::bankid_order::{BankIds, OrderSecrets, Shown, Signed, View, is_phone, reference, situation};
 use super::bankid_watch::Watch;
 use super::eid_login::{EidLogin, Error, Identified};
 use super::gate::Gate;
@@ -361,10 +361,8 @@ impl LoginBankIdFlow {
     }
 
     fn failed(&self, order: &BankIdOrder) -> Error {
-        let on_phone = is_phone(&order.user_agent);
-        let situation = Situation::of(order.state, order.hint.as_ref(), order.device, on_phone);
         let reference = reference(self.vault.as_ref(), &order.id);
-        Error::Failed { message_id: Some(situation.id()), reference }
+        Error::Failed { message_id: Some(situation(order).id()), reference }
     }
 
     async fn invalid(&self, record: &Record<'_>, fault: BankIdFault) -> Error {

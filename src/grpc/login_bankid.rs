@@ -94,11 +94,10 @@ impl LoginBankIdService for LoginBankIdHandlers {
             client,
         } = message;
         let return_nonce = Secret::new(return_nonce);
-        let named = Wire { organization, portal, login_id, binding_secret, client }.parse(&context)?;
-        let mut faults = Faults::default();
-        let nonce =
-            optional_secret(&mut faults, "return_nonce", return_nonce.expose().clone(), MAX_SECRET_BYTES);
-        let Some(nonce) = nonce else { return Err(faults.refuse()) };
+        let wire = Wire { organization, portal, login_id, binding_secret, client };
+        let (named, nonce) = wire.parse_with(&context, |faults| {
+            optional_secret(faults, "return_nonce", return_nonce.expose().clone(), MAX_SECRET_BYTES)
+        })?;
         let tokens = self.flow.complete(named, nonce).await.map_err(|error| failed(&context, error))?;
         Ok(Response::new(proto::CompleteBankIdLoginResponse { session: Some(session_tokens(&tokens)) }))
     }
@@ -127,18 +126,31 @@ struct Wire {
 
 impl Wire {
     fn parse(self, context: &CallerContext) -> Result<Named, Status> {
+        let (named, ()) = self.parse_with(context, |_| Some(()))?;
+        Ok(named)
+    }
+
+    /// The same beside a further field: all faults are told at once.
+    fn parse_with<T>(
+        self,
+        context: &CallerContext,
+        further: impl FnOnce(&mut Faults) -> Option<T>,
+    ) -> Result<(Named, T), Status> {
         let binding_secret = Secret::new(self.binding_secret);
         let (organization, portal) = authorize_fields(context, &self.organization, self.portal)?;
         let mut faults = Faults::default();
         let id = faults.parsed("login_id", &self.login_id, BankIdLoginId::parse);
         let binding_secret =
             faults.secret("binding_secret", binding_secret.expose().clone(), MAX_SECRET_BYTES);
+        let further = further(&mut faults);
         let client = faults.client(context, self.client);
-        let (Some(id), Some(binding_secret), Some(client)) = (id, binding_secret, client) else {
+        let (Some(id), Some(binding_secret), Some(further), Some(client)) =
+            (id, binding_secret, further, client)
+        else {
             return Err(faults.refuse());
         };
         let origin = Origin { caller: Arc::clone(&context.caller), client, deadline: context.deadline };
-        Ok(Named { organization, portal, id, binding_secret, origin })
+        Ok((Named { organization, portal, id, binding_secret, origin }, further))
     }
 }
 

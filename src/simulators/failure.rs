@@ -15,6 +15,8 @@ pub(super) struct Failure {
     retry_after_seconds: Option<u64>,
     right_portal: Option<Portal>,
     faults: Vec<pb::bad_request::FieldViolation>,
+    /// Where the portals of this organization are; empty on the page of one.
+    portals: String,
 }
 
 impl Failure {
@@ -32,7 +34,18 @@ impl Failure {
             retry_after_seconds: retry
                 .map(|delay| u64::try_from(delay.seconds + i64::from(delay.nanos > 0)).unwrap_or(0)),
             faults: request.field_violations,
+            portals: String::new(),
         }
+    }
+
+    /// Shown deeper than on the page of a portal, whose siblings are its neighbours.
+    pub(super) fn among(self, organization: &str) -> Self {
+        Self { portals: format!("/portal/{organization}/"), ..self }
+    }
+
+    /// Whether this is the reason.
+    pub(super) fn is(&self, reason: &str) -> bool {
+        self.reason == reason
     }
 
     /// What is wrong with a field, by its path or by the last part of it.
@@ -44,6 +57,11 @@ impl Failure {
     fn words(&self) -> &'static str {
         match self.reason.as_str() {
             "INVALID_CREDENTIALS" => "The login failed. Check the login name and the password.",
+            "EID_LOGIN_FAILED" => "The login with the eID did not come about. Begin again.",
+            "EID_LOGIN_DENIED" => {
+                "This eID opens nothing here. Ask the school, and give it the reference code."
+            }
+            "LOGIN_ATTEMPT_INVALID" => "This login is over, or was begun elsewhere. Begin again.",
             "WRONG_PORTAL" => "Your account is at another portal. Log in there.",
             "RATE_LIMITED" => "There were too many tries. Wait a little, then try again.",
             "OVERLOADED" | "DEPENDENCY_UNAVAILABLE" | "DEADLINE_EXCEEDED" | "Unavailable" => {
@@ -67,8 +85,7 @@ impl Render for Failure {
                         dt { "Reference code" } dd.code { (code) }
                     }
                     @if let Some(portal) = self.right_portal {
-                        // Shown on the page of a portal, whose siblings are its neighbours.
-                        dt { "Right portal" } dd { a href=(portal.as_str()) { (portal.as_str()) } }
+                        dt { "Right portal" } dd { a href={ (self.portals) (portal.as_str()) } { (portal.as_str()) } }
                     }
                     @if let Some(seconds) = self.retry_after_seconds {
                         dt { "Try again after" } dd { (frame::duration(seconds)) }

@@ -7,6 +7,21 @@ use maud::{DOCTYPE, Markup, Render, html};
 
 /// A page with a title. `refresh_seconds`: it is loaded again by itself.
 pub(super) fn page(title: &str, refresh_seconds: Option<u32>, content: impl Render) -> Html<String> {
+    let navigation = html! {
+        nav aria-label="Simulators" {
+            a href="/mailbox" { "Mailbox" } " · " a href="/portal" { "Portals" } " · " a href="/bankid" { "BankID" }
+            " — stand-ins for development; sample data only"
+        }
+    };
+    framed(title, refresh_seconds, &navigation, content)
+}
+
+/// A page of somebody else than the portal, on a server of its own.
+pub(super) fn outside(title: &str, content: impl Render) -> Html<String> {
+    framed(title, None, &html! { "A simulated identity provider; sample data only" }, content)
+}
+
+fn framed(title: &str, refresh_seconds: Option<u32>, header: &Markup, content: impl Render) -> Html<String> {
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -20,12 +35,7 @@ pub(super) fn page(title: &str, refresh_seconds: Option<u32>, content: impl Rend
                 link rel="stylesheet" href="/style.css";
             }
             body {
-                header {
-                    nav aria-label="Simulators" {
-                        a href="/mailbox" { "Mailbox" } " · " a href="/portal" { "Portals" }
-                        " — stand-ins for development; sample data only"
-                    }
-                }
+                header { (header) }
                 main { h1 { (title) } (content) }
             }
         }
@@ -38,6 +48,7 @@ pub(super) async fn index() -> impl IntoResponse {
     let content = html! {
         section {
             p { a href="/portal" { "Portals" } ": log in, ask for a new password, set one." }
+            p { a href="/bankid" { "BankID" } ": the app on a simulated phone." }
             p { a href="/mailbox" { "Mailbox" } ": the mails and text messages that were sent." }
         }
     };

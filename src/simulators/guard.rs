@@ -49,6 +49,19 @@ pub(super) async fn guard(
     response
 }
 
+/// Refuses what is not of this machine. For calls that no browser makes: they bring a secret instead of an origin.
+pub(super) async fn here_only(
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if peer.ip().to_canonical().is_loopback() && host(&request).as_deref().is_some_and(is_of_this_machine) {
+        next.run(request).await
+    } else {
+        StatusCode::FORBIDDEN.into_response()
+    }
+}
+
 /// `Host` of HTTP/1.1, `:authority` of HTTP/2.
 fn host(request: &Request) -> Option<String> {
     let header = request.headers().get(HOST).and_then(|value| value.to_str().ok());

@@ -1,11 +1,13 @@
-//! Stand-ins for what is outside of the service, for `dev` and tests: a mailbox and a portal, as pages on loopback, and
-//! BankID.
+//! Stand-ins for what is outside of the service, for `dev` and tests: a mailbox, a portal and a phone, as pages on
+//! loopback; BankID; and an `OpenID` provider.
 
 pub mod bankid;
 mod failure;
 mod frame;
 mod guard;
 mod mailbox;
+pub mod oidc;
+mod phone;
 mod portal;
 
 use std::future::IntoFuture as _;
@@ -17,13 +19,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::domain::organization::{Portal, ResetPage};
 use crate::domain::secret::Secret;
+use bankid::BankIdSimulator;
 use portal::Door;
 
 /// Bytes of a form: a password of 256 code points, percent-encoded, is less than half of it.
@@ -40,6 +43,10 @@ pub struct Settings {
     pub grpc: SocketAddr,
     /// The portals that can be clicked.
     pub portals: Vec<PortalAccess>,
+    /// The BankID whose app is simulated.
+    pub bankid: Option<Arc<BankIdSimulator>>,
+    /// Where the simulated `OpenID` providers are.
+    pub providers: Option<SocketAddr>,
 }
 
 /// A portal that is stood in for, and its right to call.
@@ -59,6 +66,8 @@ pub struct Pages {
     mailbox_dir: PathBuf,
     doors: Vec<Arc<Door>>,
     channel: Channel,
+    bankid: Option<Arc<BankIdSimulator>>,
+    provider_origin: Option<String>,
 }
 
 impl Pages {
@@ -89,6 +98,8 @@ impl Pages {
             mailbox_dir: settings.mailbox_dir,
             doors: settings.portals.into_iter().map(Door::new).map(Arc::new).collect(),
             channel: service.connect_lazy(),
+            bankid: settings.bankid,
+            provider_origin: settings.providers.map(|address| format!("http://{address}")),
         })
     }
 
@@ -110,6 +121,16 @@ impl Pages {
                 "/portal/{organization}/{portal}/new-password",
                 get(portal::password_reset::new_password_page).post(portal::password_reset::new_password),
             )
+            .route(
+                "/portal/{organization}/{portal}/bankid",
+                get(portal::bankid::wait).post(portal::bankid::start),
+            )
+            .route("/portal/{organization}/{portal}/bankid/return", get(portal::bankid::returned))
+            .route("/portal/{organization}/{portal}/bankid/cancel", post(portal::bankid::cancel))
+            .route("/portal/{organization}/{portal}/oidc/{provider}", post(portal::oidc::start))
+            .route("/portal/{organization}/{portal}/oidc/{provider}/callback", get(portal::oidc::callback))
+            .route("/bankid", get(phone::page))
+            .route("/bankid/{order}", get(phone::order).post(phone::decide))
             .fallback(|| async { frame::not_found() })
             .layer(DefaultBodyLimit::max(MOST_FORM_BYTES))
             .layer(middleware::from_fn(guard::guard))

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose set-up fails should stop there")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "kinds of fields that are not ours")]
 
+mod eids;
 mod resets;
 
 use std::collections::BTreeSet;
@@ -64,13 +65,14 @@ fn organization_and_portal() -> Vec<Case> {
         let verify = proto::VerifySessionRequest { access_token: MARK.to_owned(), organization, portal };
         cases.push(case("SessionService/VerifySession", &verify, &faults));
         cases.extend(resets::at(&verify.organization, portal, &faults));
+        cases.extend(eids::at(&verify.organization, portal, &faults));
     }
     cases
 }
 
 /// All of them.
 fn cases() -> Vec<Case> {
-    [organization_and_portal(), logins(), sessions(), changes(), resets::resets()].concat_all()
+    [organization_and_portal(), logins(), sessions(), changes(), resets::resets(), eids::eids()].concat_all()
 }
 
 fn logins() -> Vec<Case> {
@@ -224,6 +226,7 @@ impl Bench {
             for reset in config.organizations.iter_mut().filter_map(|it| it.reset.as_mut()) {
                 reset.methods = ResetMethod::ALL.to_vec();
             }
+            eids::offer(config);
         });
         let service = service.await;
         let client = Client::connect(service.grpc()).await;
@@ -321,7 +324,7 @@ fn no_field_of_a_request_is_left_out() {
             faults.iter().map(move |fault| format!("{rpc} {}", fault.split(' ').next().unwrap_or_default()))
         })
         .collect();
-    assert_eq!(rpcs().len(), 12);
+    assert_eq!(rpcs().len(), 18);
     for (rpc, request) in rpcs() {
         for path in paths(&request, "") {
             assert!(tried.contains(&format!("{rpc} {path}")), "no bad value is tried for {path} of {rpc}");

@@ -1,8 +1,5 @@
 //! More logins at once than there is room for: refused at once, in bounded memory, with everything else still answering.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,8 +8,8 @@ use guardian_auth::cli::callers::new_token;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tonic::Code;
-use tonic::transport::Endpoint;
 
+use crate::support::process::Process;
 use crate::support::service::{Attempt, Calls, http_get, reason, sum_of};
 
 const ORGANIZATION: &str = "sample-kommun";
@@ -21,23 +18,14 @@ const LOGINS: usize = 600;
 const SILENT_CONNECTIONS: usize = 200;
 const MEMORY_LIMIT_MIB: u64 = 128;
 
-/// The real binary as a process of its own, with the real cost of a hash.
-struct Process {
-    child: Child,
-    grpc: SocketAddr,
-    ops: SocketAddr,
+/// The real binary, with the real cost of a hash.
+struct Overloaded {
+    process: Process,
     token: String,
     _directory: tempfile::TempDir,
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-impl Process {
+impl Overloaded {
     fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
@@ -80,50 +68,32 @@ may_assert_client_ip = true
             key = path("master-key").display(),
         );
         std::fs::write(path("config.toml"), config).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_guardian-auth"))
-            .arg("--config")
-            .arg(path("config.toml"))
-            .arg("serve")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (grpc, ops) = lines
-            .by_ref()
-            .find_map(|line| {
-                let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-                let address = |name: &str| line[name].as_str()?.parse().ok();
-                Some((address("grpc")?, address("ops")?))
-            })
-            .expect("the process says where it serves");
-        // Read on, so that it never waits for us.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, grpc, ops, token: token.expose().clone(), _directory: directory }
+        let process = Process::start(&path("config.toml"));
+        Self { process, token: token.expose().clone(), _directory: directory }
     }
 
     fn peak_memory_mib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     }
 
     async fn connect(&self) -> Calls {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap();
-        Calls::new(endpoint.connect().await.unwrap(), &self.token)
+        self.process.calls(&self.token).await
     }
 }
 
 /// B30 and B31, in the size of a test; the benchmark measures the figures.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b31_memory_is_bounded_when_many_log_in_at_once() {
-    let process = Process::start();
+    let overloaded = Overloaded::start();
     let mut silent = Vec::new();
     for _ in 0..SILENT_CONNECTIONS {
-        silent.push(TcpStream::connect(process.grpc).await.unwrap());
+        silent.push(TcpStream::connect(overloaded.process.grpc).await.unwrap());
     }
     let mut portals = Vec::new();
     for _ in 0..CONNECTIONS {
-        portals.push(process.connect().await);
+        portals.push(overloaded.connect().await);
     }
     let mut attempts = JoinSet::new();
     for number in 0..LOGINS {
@@ -136,7 +106,8 @@ async fn b31_memory_is_bounded_when_many_log_in_at_once() {
     }
     // Everything else answers meanwhile.
     for path in ["/live", "/ready", "/metrics"] {
-        let answer = tokio::time::timeout(Duration::from_secs(5), http_get(process.ops, path)).await;
+        let answer =
+            tokio::time::timeout(Duration::from_secs(5), http_get(overloaded.process.ops, path)).await;
         assert_eq!(answer.expect("ops answers under load").0, 200, "{path}");
     }
     let (mut checked, mut refused) = (0, 0);
@@ -155,10 +126,10 @@ async fn b31_memory_is_bounded_when_many_log_in_at_once() {
     }
     assert!(checked >= 16, "what fits the queue is checked: {checked}");
     assert!(refused > 0, "what does not fit is refused");
-    let metrics = http_get(process.ops, "/metrics").await.1;
+    let metrics = http_get(overloaded.process.ops, "/metrics").await.1;
     let runs = sum_of(&metrics, "guardian_auth_hash_runs_total", "purpose=\"verify\"");
     assert!((runs - f64::from(checked)).abs() < 0.5, "{runs} runs for {checked} checked passwords");
-    let peak = process.peak_memory_mib();
+    let peak = overloaded.peak_memory_mib();
     assert!(peak <= MEMORY_LIMIT_MIB, "{peak} MiB");
     drop(silent);
 }

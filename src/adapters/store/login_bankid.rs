@@ -102,13 +102,12 @@ const RESTART: Statement = Statement::new(
     ),
 );
 
+/// Whoever collects it by now: BankID tells how an order ended once, so who was told is right, also after a take-over.
 const COMPLETE: Statement = Statement::new(
     "complete_bankid_order",
-    concat!(
-        "UPDATE bankid_order SET state = 'complete', result = $3, result_key_id = $4, expires_ms = $5, \
-             collector = NULL, lease_ms = NULL",
-        if_still_collected!()
-    ),
+    "UPDATE bankid_order SET state = 'complete', result = $2, result_key_id = $3, expires_ms = $4, \
+         collector = NULL, lease_ms = NULL \
+     WHERE id = $1 AND COALESCE(state, '') = 'pending'",
 );
 
 const FAIL: Statement = Statement::new(
@@ -185,7 +184,7 @@ fn written<'a>(
             (RESTART, bind![id, collector, sealed.bytes, sealed.key_id, started], None)
         }
         Progress::Complete { result, expires } => {
-            (COMPLETE, bind![id, collector, result.bytes, result.key_id, expires], None)
+            (COMPLETE, bind![id, result.bytes, result.key_id, expires], None)
         }
         Progress::Failed { hint, fault, event } => (FAIL, bind![id, collector, hint, fault], Some(event)),
     }

@@ -136,7 +136,7 @@ pub trait LoginBankIdStore: Send + Sync {
     async fn release_bankid_orders(&self, collector: &str, now: Timestamp) -> Result<(), PortError>;
 
     /// Writes down what an order has come to, if it is pending and the collector's still; false if not: then nothing was
-    /// written.
+    /// written. A signature counts whoever collects by now: BankID tells of it once.
     ///
     /// # Errors
     /// [`PortError`].

@@ -250,6 +250,12 @@ impl BankIdSimulator {
         self.shared.state().rate = rate;
     }
 
+    /// Takes codes that are this much older than the newest. Two seconds, until it is asked for more: who copies a code from
+    /// one window to another is slower than a camera.
+    pub fn forgive_codes(&self, slack: Duration) {
+        self.shared.state().code_slack = slack;
+    }
+
     /// Orders that BankID has not forgotten, the newest first.
     pub fn list_orders(&self) -> Vec<OrderView> {
         let now = self.shared.clock.now();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::body::{OrderBody, StartBody};
 use super::fault::{Endpoint, Fault};
-use super::order::{CodeCheck, Order, Stage};
+use super::order::{CODE_SLACK, CodeCheck, Order, Stage};
 use super::person::Persona;
 use super::{DriverError, Rate, RecordedRequest};
 use crate::domain::time::Timestamp;
@@ -46,6 +46,8 @@ pub(super) struct State {
     pub(super) requests: VecDeque<RecordedRequest>,
     faults: HashMap<Endpoint, VecDeque<Fault>>,
     pub(super) rate: Option<Rate>,
+    /// How old a code may be that is scanned.
+    pub(super) code_slack: Duration,
     /// When the window of the rate began, and the requests in it.
     window: (Timestamp, u32),
 }
@@ -58,6 +60,7 @@ impl State {
             requests: VecDeque::new(),
             faults: HashMap::new(),
             rate: None,
+            code_slack: CODE_SLACK,
             window: (Timestamp::from_millis(0), 0),
         }
     }
@@ -172,9 +175,10 @@ impl State {
         let parts: Vec<&str> = text.split('.').collect();
         let ["bankid", token, second, code] = parts[..] else { return Err(DriverError::NoCode) };
         self.settle(now);
+        let slack = self.code_slack;
         let order = self.orders.iter_mut().find(|order| order.qr_start_token == token);
         let order = order.ok_or(DriverError::UnknownOrder)?;
-        match order.check_code(second, code, now) {
+        match order.check_code(second, code, slack, now) {
             CodeCheck::Good => take(order, from, now),
             CodeCheck::Stale => Err(DriverError::StaleCode),
             CodeCheck::Wrong => Err(DriverError::NoCode),

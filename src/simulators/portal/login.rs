@@ -1,8 +1,8 @@
 //! The page to log in, which shows what came of it.
 
 use axum::extract::Form;
-use axum::response::{Html, IntoResponse as _, Response};
-use http::header::SET_COOKIE;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CONTENT_SECURITY_POLICY, SET_COOKIE};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -22,9 +22,44 @@ pub(in crate::simulators) struct LoginForm {
     password: String,
 }
 
-/// The form to log in.
-pub(in crate::simulators) async fn page(visit: Visit) -> Html<String> {
-    visit.page("Log in", form(&visit, "", None))
+/// The ways to log in.
+pub(in crate::simulators) async fn page(visit: Visit) -> Response {
+    login_page(&visit, "", None).await
+}
+
+async fn login_page(visit: &Visit, login_name: &str, failure: Option<&Failure>) -> Response {
+    // A portal without the service shows the form all the same: the call of the login tells what is wrong.
+    let offered = visit.offered().await.unwrap_or_default();
+    let content = html! { (form(visit, login_name, failure)) (eid_forms(visit, &offered)) };
+    let page = visit.page("Log in", content);
+    match visit.provider_origin() {
+        // Browsers hold the redirect that answers a form to this, too.
+        Some(origin) => ([(CONTENT_SECURITY_POLICY, policy_with(origin))], page).into_response(),
+        None => page.into_response(),
+    }
+}
+
+fn policy_with(origin: &str) -> String {
+    format!(
+        "default-src 'none'; style-src 'self'; form-action 'self' {origin}; base-uri 'none'; frame-ancestors 'none'"
+    )
+}
+
+/// A button for each way to log in with an eID.
+fn eid_forms(visit: &Visit, offered: &proto::ListLoginMethodsResponse) -> Markup {
+    let home = visit.door.path();
+    html! {
+        @if offered.methods().any(|method| method == proto::LoginMethod::Bankid) {
+            form method="post" action={ (home) "/bankid" } {
+                button name="device" value="same" { "BankID on this device" }
+                " "
+                button name="device" value="other" { "BankID on another device" }
+            }
+        }
+        @for provider in &offered.oidc_providers {
+            form method="post" action={ (home) "/oidc/" (provider.provider) } { button { (provider.display_name) } }
+        }
+    }
 }
 
 fn form(visit: &Visit, login_name: &str, failure: Option<&Failure>) -> Markup {
@@ -58,8 +93,7 @@ pub(in crate::simulators) async fn submit(visit: Visit, Form(typed): Form<LoginF
     let answer = match client.login_with_password(visit.call(request)).await {
         Ok(answer) => answer.into_inner(),
         Err(status) => {
-            let form = form(&visit, &typed.login_name, Some(&Failure::of(&status)));
-            return visit.page("Log in", form).into_response();
+            return login_page(&visit, &typed.login_name, Some(&Failure::of(&status))).await;
         }
     };
     let content = html! {

@@ -1,7 +1,12 @@
-//! A stand-in for a parent portal: what its backend does with the service, from the login to a new password.
+//! A stand-in for a parent portal: what its backend does with the service, from the login with a password or an eID to a new
+//! password.
 
+pub(super) mod bankid;
+mod eid;
 pub(super) mod login;
+pub(super) mod oidc;
 pub(super) mod password_reset;
+mod qr;
 mod visit;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use http::header::{ACCEPT_LANGUAGE, COOKIE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use maud::Render;
+use serde::Deserialize;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -20,7 +21,7 @@ use crate::proto::login_service_client::LoginServiceClient;
 use crate::simulators::{Pages, PortalAccess, frame};
 
 /// The longest of the deadlines that the proto files advise.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The cookie that keeps the device token.
 const DEVICE_COOKIE: &str = "device";
@@ -72,15 +73,23 @@ pub(in crate::simulators) struct Visit {
     pub(super) client: proto::ClientContext,
     /// Of the browser, for the suggested passphrase.
     language: String,
+    cookies: Vec<(String, String)>,
+}
+
+/// Which portal a path names.
+#[derive(Deserialize)]
+struct Place {
+    organization: String,
+    portal: String,
 }
 
 impl FromRequestParts<Arc<Pages>> for Visit {
     type Rejection = (StatusCode, Html<String>);
 
     async fn from_request_parts(parts: &mut Parts, pages: &Arc<Pages>) -> Result<Self, Self::Rejection> {
-        let place = Path::<(String, String)>::from_request_parts(parts, pages).await;
+        let place = Path::<Place>::from_request_parts(parts, pages).await;
         let peer = ConnectInfo::<SocketAddr>::from_request_parts(parts, pages).await;
-        let (Ok(Path((organization, portal))), Ok(ConnectInfo(peer))) = (place, peer) else {
+        let (Ok(Path(Place { organization, portal })), Ok(ConnectInfo(peer))) = (place, peer) else {
             return Err(frame::not_found());
         };
         let is_here = |door: &&Arc<Door>| door.organization == organization && door.portal.as_str() == portal;
@@ -88,13 +97,14 @@ impl FromRequestParts<Arc<Pages>> for Visit {
         let header = |name: HeaderName| {
             parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
+        let cookies = cookies(&parts.headers);
         let client = proto::ClientContext {
             ip: peer.ip().to_canonical().to_string(),
             user_agent: header(USER_AGENT),
-            device_token: device_token(&parts.headers).unwrap_or_default(),
+            device_token: cookie(&cookies, DEVICE_COOKIE).unwrap_or_default(),
         };
         let language = header(ACCEPT_LANGUAGE).split([',', ';']).next().unwrap_or_default().trim().to_owned();
-        Ok(Self { pages: Arc::clone(pages), door, client, language })
+        Ok(Self { pages: Arc::clone(pages), door, client, language, cookies })
     }
 }
 
@@ -119,10 +129,30 @@ impl Visit {
         let request = proto::ListLoginMethodsRequest {
             organization: self.door.organization.clone(),
             portal: self.door.proto_portal().into(),
-            locale: self.language.chars().take(35).collect(),
+            locale: self.locale(),
         };
         let mut login = LoginServiceClient::new(self.channel());
         Ok(login.list_login_methods(self.call(request)).await?.into_inner())
+    }
+
+    /// The language of the browser.
+    pub(super) fn locale(&self) -> String {
+        self.language.chars().take(35).collect()
+    }
+
+    /// A cookie that this browser has.
+    pub(super) fn cookie(&self, name: &str) -> Option<String> {
+        cookie(&self.cookies, name).filter(|value| !value.is_empty())
+    }
+
+    /// Where forms lead besides this server: the simulated providers.
+    pub(super) fn provider_origin(&self) -> Option<&str> {
+        self.pages.provider_origin.as_deref()
+    }
+
+    /// A page of this portal that is loaded again by itself.
+    pub(super) fn page_again(&self, what: &str, seconds: u32, content: impl Render) -> Html<String> {
+        frame::page(&self.door.title(what), Some(seconds), content)
     }
 
     /// A page of this portal.
@@ -131,10 +161,14 @@ impl Visit {
     }
 }
 
-fn device_token(headers: &HeaderMap) -> Option<String> {
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find_map(|(name, value)| (name == DEVICE_COOKIE).then(|| value.to_owned()))
+fn cookies(headers: &HeaderMap) -> Vec<(String, String)> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn cookie(cookies: &[(String, String)], name: &str) -> Option<String> {
+    cookies.iter().find(|(one, _)| one == name).map(|(_, value)| value.clone())
 }
 
 /// A real portal adds `Secure`; this one is not reached by https.

@@ -5,6 +5,7 @@ pub mod evil_provider;
 pub mod fault_proxy;
 pub mod ports;
 pub mod postgres;
+pub mod process;
 pub mod redis;
 pub mod rust_source;
 pub mod service;

@@ -11,10 +11,15 @@ pub struct Sql(AnyConnection);
 impl Sql {
     /// To the database of a service.
     pub async fn open(service: &Service) -> Self {
-        install_default_drivers();
         let location = service.store_location();
         let url = if location.contains("://") { location } else { format!("sqlite://{location}") };
-        Self(AnyConnection::connect(&url).await.expect("the test's database takes a connection"))
+        Self::at(&url).await
+    }
+
+    /// To the database of this URL.
+    pub async fn at(url: &str) -> Self {
+        install_default_drivers();
+        Self(AnyConnection::connect(url).await.expect("the test's database takes a connection"))
     }
 
     /// Runs a statement; the number of rows that it touched.

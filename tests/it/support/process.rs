@@ -1,0 +1,67 @@
+//! The real binary as a process of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tonic::transport::Endpoint;
+
+use super::service::Calls;
+
+/// A process that serves. It is killed when the value is dropped.
+pub struct Process {
+    child: Child,
+    /// Where it listens for calls.
+    pub grpc: SocketAddr,
+    /// The address of health and metrics.
+    pub ops: SocketAddr,
+}
+
+impl Process {
+    /// Serves with a configuration file; panics if it does not come up.
+    pub fn start(config: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_guardian-auth"))
+            .arg("--config")
+            .arg(config)
+            .arg("serve")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (grpc, ops) = lines
+            .by_ref()
+            .find_map(|line| {
+                let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+                let address = |name: &str| line[name].as_str()?.parse().ok();
+                Some((address("grpc")?, address("ops")?))
+            })
+            .expect("the process says where it serves");
+        // Read on, so that it never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, grpc, ops }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// As `kill -9` does. Nothing happens when it has ended before.
+    pub fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// A connection of its own, with a caller's token.
+    pub async fn calls(&self, token: &str) -> Calls {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap();
+        Calls::new(endpoint.connect().await.unwrap(), token)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
