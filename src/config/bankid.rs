@@ -76,8 +76,7 @@ enum Refuse {
     Never,
 }
 
-const URL: Parsed<String> =
-    Parsed { form: "an https URL that ends in /rp/v6.0; http on this machine only", parse: parse_url };
+const URL: Parsed<String> = Parsed { form: "an https URL whose path is /rp/v6.0", parse: parse_url };
 
 const RETURN_PAGE: Parsed<ReturnPage> = Parsed {
     form: "an https URL of at most 460 characters with `{nonce}` once, behind the host",
@@ -180,6 +179,9 @@ fn read_policy(bankid: &mut Reader<'_>, portals: &[Portal]) -> Option<BankIdPoli
     let offered = bankid
         .optional("portals", "the portals that offer it", &Each(PORTAL), "all portals of guardians")
         .unwrap_or_else(guardians);
+    if offered.iter().any(|portal| !portals.contains(portal)) {
+        bankid.fault("portals", "names one that the organization has not", "name its portals only");
+    }
     let return_pages: BTreeMap<Portal, ReturnPage> = bankid.section("return_pages", |pages| {
         let mut read = BTreeMap::new();
         for portal in Portal::ALL {
@@ -256,7 +258,8 @@ fn parse_intent(text: &str) -> Option<String> {
 }
 
 fn parse_url(text: &str) -> Option<String> {
-    url::parse_base(text).filter(|url| url.ends_with("/rp/v6.0"))
+    let (_, path) = text.strip_prefix("https://")?.split_once('/')?;
+    url::parse_base(text).filter(|_| path == "rp/v6.0")
 }
 
 /// BankID takes `[a-z0-9.-]`.

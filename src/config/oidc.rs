@@ -107,9 +107,12 @@ const PARAMETER: Parsed<(String, String)> =
     Parsed { form: "`name=value`, none of the parameters that are set anyway", parse: parse_parameter };
 
 /// What is set by us, and must not be set twice.
-const OUR_PARAMETERS: [&str; 14] = [
+const OUR_PARAMETERS: [&str; 18] = [
     "acr_values",
+    "client_assertion",
+    "client_assertion_type",
     "client_id",
+    "client_secret",
     "code_challenge",
     "code_challenge_method",
     "login_hint",
@@ -118,6 +121,7 @@ const OUR_PARAMETERS: [&str; 14] = [
     "redirect_uri",
     "request",
     "request_uri",
+    "response_mode",
     "response_type",
     "scope",
     "state",
@@ -129,14 +133,19 @@ pub(super) fn read(
     id: Option<&OrganizationId>,
     portals: &[Portal],
 ) -> Vec<ReadProvider> {
-    let mut taken: Vec<ProviderId> = Vec::new();
+    let mut taken: Vec<(ProviderId, String)> = Vec::new();
     let read = organization.optional_list("oidc", |reader| {
         let read = read_one(reader, id, portals);
-        if let Some(ReadProvider { provider, .. }) = &read {
-            if taken.contains(&provider.id) {
+        if let Some(ReadProvider { provider, access }) = &read {
+            if taken.iter().any(|(id, _)| *id == provider.id) {
                 reader.fault("id", "is that of an earlier provider", "give each provider an id of its own");
             }
-            taken.push(provider.id.clone());
+            // By its address a portal tells whose answer came: two at one let one provider answer for the other.
+            if taken.iter().any(|(_, address)| *address == access.redirect_uri) {
+                let remedy = "give each provider an address of its own";
+                reader.fault("redirect_uri", "is that of an earlier provider", remedy);
+            }
+            taken.push((provider.id.clone(), access.redirect_uri.clone()));
         }
         read
     });
@@ -220,6 +229,7 @@ fn read_one(
         &Span(Duration::from_millis(500)..=Duration::from_secs(10)),
         Duration::from_secs(3),
     );
+    check_asked(reader, &acr_values, &strength, mapping.as_ref());
     let provider = Provider { id: id.clone()?, display_name: display_name?, portals: offered, login_hint };
     let access = OidcAccess {
         organization: organization?.clone(),
@@ -240,6 +250,23 @@ fn read_one(
         timeout,
     };
     Some(ReadProvider { provider, access })
+}
+
+/// What is asked for stands in the address, where whoever sits at the browser can change it: the answer must be asked too.
+fn check_asked(
+    reader: &Reader<'_>,
+    acr_values: &[String],
+    strength: &Strength,
+    mapping: Option<&ClaimMapping>,
+) {
+    let is_checked = !strength.required_acr.is_empty() || mapping.is_none_or(|it| !it.require.is_empty());
+    if !acr_values.is_empty() && !is_checked {
+        reader.fault(
+            "acr_values",
+            "asks for something that no answer is checked for",
+            "write required_acr, or identifier.require with the claim that tells which eID it was",
+        );
+    }
 }
 
 fn read_auth(reader: &mut Reader<'_>) -> (Option<OidcClientAuth>, Option<(PathBuf, PathBuf)>) {
@@ -356,8 +383,13 @@ fn read_mapping(identifier: &mut Reader<'_>) -> Option<ClaimMapping> {
     Some(ClaimMapping { source, claims: claims?, scheme: scheme?, strip_prefix, require, previous_claim })
 }
 
+/// The names that e-mail addresses have in use, of URIs the last part: `email`, `mail`, `emailAddress`, the OID of `mail`.
 fn is_email(claim: &str) -> bool {
-    claim == "email" || claim.ends_with("/email") || claim.ends_with("emailaddress")
+    const NAMES: [&str; 6] =
+        ["email", "e-mail", "mail", "emailaddress", "email_address", "urn:oid:0.9.2342.19200300.100.1.3"];
+    let claim = claim.to_ascii_lowercase();
+    let last = claim.rsplit(['/', '#', '.']).next().unwrap_or_default();
+    NAMES.contains(&claim.as_str()) || NAMES.contains(&last)
 }
 
 /// A closing slash belongs to it: some issuers have one.

@@ -8,7 +8,7 @@ use super::organization::Portal;
 
 /// Who the identity provider says the person is, in canonical form. Never an e-mail address: anybody can have one
 /// written into an eID.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Assertion {
     /// The identifier that an account is looked up by.
     pub id: AssertedId,
@@ -16,6 +16,16 @@ pub struct Assertion {
     pub previous: Option<NationalId>,
     /// The family name as asserted, for diagnosis only: some banks write it in capitals.
     pub family_name: Option<String>,
+}
+
+impl std::fmt::Debug for Assertion {
+    /// Hides the values: they are personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Assertion")
+            .field("id", &self.id)
+            .field("previous", &self.previous)
+            .finish_non_exhaustive()
+    }
 }
 
 /// By what an account is looked up.
@@ -204,5 +214,11 @@ mod tests {
             assert_eq!(AssertedId::opaque("https://op.example", wrong), None);
         }
         assert_eq!(format!("{id:?}"), "Opaque(…)");
+    }
+
+    #[test]
+    fn what_was_asserted_of_a_person_is_not_debugged() {
+        let written = format!("{:?}", assertion(Some("Sjöberg")));
+        assert!(!written.contains("Sjö") && !written.contains("19990807"), "{written}");
     }
 }

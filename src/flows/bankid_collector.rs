@@ -1,6 +1,6 @@
 //! Asks BankID how far orders are: one process for each order, the result saved before anybody sees it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,6 +40,10 @@ const BATCH: u32 = 500;
 
 /// A result that cannot be saved is tried again after this pause: BankID gives it once.
 const SAVE_PAUSE: Duration = Duration::from_millis(200);
+
+/// Results are tried to be saved for this long after the process was told to stop: one failure must not cost a login, and a
+/// store that is away must not keep the process.
+const LAST_SAVES: Duration = Duration::from_secs(5);
 
 /// The name of the collector in audit events.
 const CALLER: &str = "bankid-collector";
@@ -201,7 +205,7 @@ impl BankIdCollector {
         }
     }
 
-    async fn renew(&self) -> Result<(), PortError> {
+    async fn renew(self: &Arc<Self>) -> Result<(), PortError> {
         if self.lock().is_empty() {
             return Ok(());
         }
@@ -209,9 +213,11 @@ impl BankIdCollector {
         let lease = self.lease();
         let kept = self.parts.store.renew_bankid_leases(&lease).await?;
         let mut gone = Vec::new();
+        let strays: Vec<_>;
         {
-            let kept: std::collections::HashSet<_> = kept.iter().collect();
-            for (id, own) in self.lock().iter() {
+            let kept: HashSet<_> = kept.into_iter().collect();
+            let owned = self.lock();
+            for (id, own) in owned.iter() {
                 if kept.contains(id) {
                     own.until.store(lease.until.as_millis(), Ordering::Relaxed);
                 } else if own.adopted < asked {
@@ -220,9 +226,16 @@ impl BankIdCollector {
                     gone.push(id.clone());
                 }
             }
+            strays = kept.into_iter().filter(|id| !owned.contains_key(id)).collect();
         }
         for order in self.parts.store.bankid_orders(&gone).await? {
             self.parts.board.publish(&order);
+        }
+        // Ours by the store, which took them for us and could not say so: nobody else ever asks for them.
+        for order in self.parts.store.bankid_orders(&strays).await? {
+            if order.state == OrderState::Pending && !self.is_own(&order.id) {
+                self.adopt(order, &lease);
+            }
         }
         Ok(())
     }
@@ -311,6 +324,8 @@ impl BankIdCollector {
 
     async fn hint(&self, order: &mut BankIdOrder, hint: HintCode) -> Step {
         if order.hint.as_ref() == Some(&hint) {
+            // Who began to watch while the hint came has read the one before.
+            self.parts.board.publish(order);
             return Step::On;
         }
         match self.note(order, &Progress::Hint(hint.clone())).await {
@@ -435,10 +450,15 @@ impl BankIdCollector {
     async fn save(&self, order: &BankIdOrder, progress: &Progress) -> bool {
         let end = order.expires.plus(RESULT_LIFETIME);
         let mut told = false;
+        let mut last_save = None;
         loop {
+            if self.closing.is_cancelled() {
+                last_save.get_or_insert_with(|| Instant::now() + LAST_SAVES);
+            }
+            let may_go_on = last_save.is_none_or(|at| Instant::now() < at);
             match self.note(order, progress).await {
                 Ok(noted) => return noted,
-                Err(error) if self.parts.clock.now() < end && !self.closing.is_cancelled() => {
+                Err(error) if self.parts.clock.now() < end && may_go_on => {
                     if !told {
                         tracing::warn!(error = %error, "what a BankID order came to is not saved yet");
                         told = true;

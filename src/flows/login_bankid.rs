@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,10 +20,10 @@ use crate::ports::clock::Clock;
 use crate::ports::entropy::{Entropy, random_bytes};
 use crate::ports::error::PortError;
 use crate::ports::key_vault::{KeyVault, Purpose};
-use crate::ports::rate_limiter::{Decision, RateLimiter};
+use crate::ports::rate_limiter::{Decision, RateLimiter, Receipt};
 use crate::ports::store::{BankIdOrder, Store};
 
-use super::attempt::{Origin, Record};
+use super::attempt::{self, Origin, Record};
 use super::bankid_board::BankIdBoard;
 use super::bankid_collector::BankIdCollector;
 use super::bankid_order::{BankIds, OrderSecrets, Shown, Signed, View, is_phone, reference, situation};
@@ -140,7 +141,12 @@ impl LoginBankIdFlow {
             intent: &policy.intent,
         };
         let order = match bankid.auth(&request).await {
-            Ok(order) => order,
+            Ok(order) if origin.deadline > Instant::now() => order,
+            // Who asked is gone, and nobody else has the secret: it would be asked for and begun anew for minutes.
+            Ok(order) => {
+                drop(bankid.cancel(&order.order_ref).await);
+                return Err(attempt::Error::Expired.into());
+            }
             Err(error) => {
                 return Err(self.not_begun(&record, error, device, &origin.client.user_agent).await);
             }
@@ -208,11 +214,13 @@ impl LoginBankIdFlow {
         named: Named,
         return_nonce: Option<Secret<String>>,
     ) -> Result<SessionTokens, Error> {
-        let order = self.find(&named).await?;
+        let (order, receipt) = self.find_charged(&named).await?;
         let record = record(&named.origin, &named.organization, named.portal);
         if !self.came_back(&order, return_nonce.as_ref()) {
+            // Charged still: each one writes to the log, and who has the secret could go on for as long as the order lives.
             return Err(self.invalid(&record, BankIdFault::ReturnNonce).await);
         }
+        self.gate.give_back(receipt);
         match order.state {
             OrderState::Pending if order.expires > self.clock.now() => return Err(Error::NotFinished),
             OrderState::Pending => return Err(self.invalid(&record, BankIdFault::OrderExpired).await),
@@ -283,6 +291,13 @@ impl LoginBankIdFlow {
 
     /// Finds an order of this browser. A secret that is not its own stays charged to its network.
     async fn find(&self, named: &Named) -> Result<BankIdOrder, Error> {
+        let (order, receipt) = self.find_charged(named).await?;
+        self.gate.give_back(receipt);
+        Ok(order)
+    }
+
+    /// The same, and what is to be given back.
+    async fn find_charged(&self, named: &Named) -> Result<(BankIdOrder, Receipt), Error> {
         let record = record(&named.origin, &named.organization, named.portal);
         if !TokenKind::BINDING.is_well_formed(named.binding_secret.expose()) {
             return Err(self.invalid(&record, BankIdFault::OtherBrowser).await);
@@ -301,8 +316,7 @@ impl LoginBankIdFlow {
         if !self.digests(&named.binding_secret).contains(&order.binding_digest) {
             return Err(self.invalid(&record, BankIdFault::OtherBrowser).await);
         }
-        self.gate.give_back(receipt);
-        Ok(order)
+        Ok((order, receipt))
     }
 
     /// Whether BankID's app came back to this browser, where it must. Who began an order and sent somebody else its link

@@ -211,7 +211,7 @@ fn end_user_address(faults: &mut Faults, client: &ClientContext) -> Option<IpAdd
         faults.add(
             "client.ip",
             FaultReason::Missing,
-            "required: BankID compares it with the address of its app",
+            "required: BankID compares it with the address of its app; may_assert_client_ip lets a caller tell it",
         );
     }
     client.address

@@ -1,5 +1,6 @@
 //! The configuration: every fault at once, no secret echoed, and a reference that says what the code does.
 
+mod eid;
 mod mail;
 
 use std::collections::BTreeSet;

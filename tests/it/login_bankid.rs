@@ -8,6 +8,7 @@ mod kill;
 mod limits;
 mod outage;
 mod replicas;
+mod review;
 mod risk;
 mod story;
 mod watch;

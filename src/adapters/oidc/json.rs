@@ -10,8 +10,14 @@ use crate::domain::oidc::Claims;
 
 /// The members of an object by name. Two readers of a text that names a member twice may each believe another value, so
 /// such a text is none.
-#[derive(Debug)]
 pub(super) struct Members(BTreeMap<String, Value>);
+
+impl fmt::Debug for Members {
+    /// Hides the members: they are tokens and claims of people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Members(…)")
+    }
+}
 
 impl Members {
     /// Reads an object; `None` if the text is none, goes on after it, or names a member twice.

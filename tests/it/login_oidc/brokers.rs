@@ -39,7 +39,11 @@ async fn idura() {
 
 fn signicat() -> ClaimMapping {
     ClaimMapping {
-        require: vec![requirement("nin_type", &["PERSON"]), requirement("nin_issuing_country", &["SE"])],
+        require: vec![
+            requirement("idp", &["sbid"]),
+            requirement("nin_type", &["PERSON"]),
+            requirement("nin_issuing_country", &["SE"]),
+        ],
         ..mapping(ClaimSource::Userinfo, &["nin"], IdentifierScheme::SeAny)
     }
 }
@@ -54,16 +58,19 @@ async fn signicat_userinfo() {
         provider.mapping = signicat();
     })
     .await;
-    let number = |kind: &str| {
-        claims(json!({"nin": NUMBER, "nin_type": kind, "nin_issuing_country": "SE", "idp": "sbid"}))
+    let number = |kind: &str, eid: &str| {
+        claims(json!({"nin": NUMBER, "nin_type": kind, "nin_issuing_country": "SE", "idp": eid}))
     };
     bed.op.behave(|op| {
         op.person.clear();
-        op.userinfo_person = number("PERSON");
+        op.userinfo_person = number("PERSON", "sbid");
     });
     bed.logs_in().await;
     assert_eq!(bed.op.last_request()["prompt"], "login");
-    bed.op.behave(|op| op.userinfo_person = number("ORGANIZATION"));
+    bed.op.behave(|op| op.userinfo_person = number("ORGANIZATION", "sbid"));
+    bed.is_refused(OidcFault::ClaimRefused).await;
+    // Another one than was asked for: what is asked for stands in the address, where it can be changed.
+    bed.op.behave(|op| op.userinfo_person = number("PERSON", "sms-otp"));
     bed.is_refused(OidcFault::ClaimRefused).await;
     bed.op.behave(|op| op.userinfo_person.clear());
     bed.is_refused(OidcFault::ClaimMissing).await;
