@@ -104,7 +104,9 @@ impl Situation {
         let hint = hint.map_or("", HintCode::as_str);
         match state {
             // BankID has not been asked yet: nobody can have opened the app.
-            OrderState::Pending if hint.is_empty() => Self::of_pending(HintCode::OUTSTANDING, device, on_phone),
+            OrderState::Pending if hint.is_empty() => {
+                Self::of_pending(HintCode::OUTSTANDING, device, on_phone)
+            }
             OrderState::Pending => Self::of_pending(hint, device, on_phone),
             // The guardian has done everything; the portal fetches the session.
             OrderState::Complete => Self::Rfa21,
