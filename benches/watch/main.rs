@@ -75,7 +75,7 @@ async fn run(args: Args) -> anyhow::Result<bool> {
     let span = Duration::from_secs(args.seconds);
     let cpu = installation.process.cpu()?;
     let measured = crowd.measure(&installation, span).await?;
-    let cores = (installation.process.cpu()? - cpu).as_secs_f64() / span.as_secs_f64();
+    let cores = installation.process.cpu()?.saturating_sub(cpu).as_secs_f64() / span.as_secs_f64();
     let mib = installation.process.memory_mib("VmRSS")?;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let each_kib = (mib - idle_mib) * 1024.0 / args.watches as f64;

@@ -54,8 +54,6 @@ impl HintCode {
     pub const OUTSTANDING: &str = "outstandingTransaction";
     /// The person did not finish in time.
     pub const EXPIRED: &str = "expiredTransaction";
-    /// The time is over.
-    pub const EXPIRED: &str = "expiredTransaction";
     /// Nobody opened the app in time: another order may take its place.
     pub const START_FAILED: &str = "startFailed";
 
