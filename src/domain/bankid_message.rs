@@ -103,10 +103,6 @@ impl Situation {
     pub fn of(state: OrderState, hint: Option<&HintCode>, device: Device, on_phone: bool) -> Self {
         let hint = hint.map_or("", HintCode::as_str);
         match state {
-            // BankID has not been asked yet: nobody can have opened the app.
-            OrderState::Pending if hint.is_empty() => {
-                Self::of_pending(HintCode::OUTSTANDING, device, on_phone)
-            }
             OrderState::Pending => Self::of_pending(hint, device, on_phone),
             // The guardian has done everything; the portal fetches the session.
             OrderState::Complete => Self::Rfa21,
@@ -228,7 +224,7 @@ mod tests {
                 .map(|(device, on_phone)| of(OrderState::Pending, hint, device, on_phone));
             assert_eq!(told, [other, computer, phone], "{hint}");
         }
-        assert_eq!(Situation::of(OrderState::Pending, None, Device::Other, true), Situation::Rfa1);
+        assert_eq!(Situation::of(OrderState::Pending, None, Device::Other, true), Situation::Rfa21);
     }
 
     #[test]

@@ -276,9 +276,7 @@ impl BankIdCollector {
             }
             let came_to = if order.expires <= now {
                 drop(bankid.cancel(&secrets.order.order_ref).await);
-                // As BankID says it when the time is over there.
-                let hint = Some(HintCode::new(HintCode::EXPIRED));
-                self.fail(&mut order, hint, BankIdFault::OrderExpired).await
+                self.fail(&mut order, None, BankIdFault::OrderExpired).await
             } else {
                 self.ask(bankid.as_ref(), &mut order, &mut secrets).await
             };

@@ -19,7 +19,7 @@ const STATEMENTS: &str = "guardian_auth_sql_statements_total";
 const SOON: Duration = Duration::from_secs(30);
 
 /// Statements that run by the clock, beside the calls.
-const UPKEEP: [&str; 18] = [
+const UPKEEP: [&str; 21] = [
     "next_hash_parameters",
     "read_revocations",
     "find_newest_signing_key",
@@ -32,6 +32,9 @@ const UPKEEP: [&str; 18] = [
     "sweep_reset_tokens",
     "sweep_message_budgets",
     "sweep_messages",
+    "sweep_oidc_attempts",
+    "sweep_bankid_orders",
+    "sweep_eid_evidence",
     "count_queued_messages",
     "lease_reset_requests",
     "lease_messages",
@@ -39,6 +42,9 @@ const UPKEEP: [&str; 18] = [
     "find_untold_failures",
     "settle_message",
 ];
+
+/// The last one of a sweep.
+const LAST_SWEEP: &str = "sweep_eid_evidence";
 
 /// What an attempt made the service do, and what came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,7 +118,7 @@ impl Bench {
         let service = first.replica_with(|config| config.workers.enabled = false).await;
         eventually(SOON, "upkeep has swept and rests for ten minutes", async || {
             let of = async |name| count(&service, STATEMENTS, &format!("\"{name}\"")).await;
-            of("sweep_messages").await >= 1 && of("begin").await == of("commit").await + of("rollback").await
+            of(LAST_SWEEP).await >= 1 && of("begin").await == of("commit").await + of("rollback").await
         })
         .await;
         let client = Client::connect(service.grpc()).await;
