@@ -65,7 +65,9 @@ impl Installation {
         std::fs::write(path("ca.pem"), bankid.authorities_pem())?;
         std::fs::write(path("client.pem"), &bankid.client_identity_pem().chain_pem)?;
         std::fs::write(path("client.key"), bankid.client_identity_pem().key_pem.expose())?;
-        std::fs::write(path("master-key"), STANDARD.encode([7; 32]))?;
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).context("the system's random source")?;
+        std::fs::write(path("master-key"), STANDARD.encode(key))?;
         let (token, digest) = new_token(&SystemEntropy);
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (grpc, ops) = (loopback(free_port()?), loopback(free_port()?));

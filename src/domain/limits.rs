@@ -44,7 +44,8 @@ pub struct LimitPolicy {
     pub reset_network: Quota,
     /// Logins with an eID that are begun in the organization: each one asks somebody else.
     pub eid_organization: Quota,
-    /// Logins with an eID that are begun from one network. A school is one address, so it must hold a parents' evening.
+    /// Logins with an eID that are begun from one network, and apart from them wrong secrets of such logins. A school is one
+    /// address, so it must hold a parents' evening.
     pub eid_network: Quota,
 }
 
@@ -98,7 +99,10 @@ pub enum Scope {
     EidOrganization,
     /// Logins with an eID that are begun from a network.
     EidNetwork(Network),
-    /// Wrong tokens of reset links and of logins with an eID from a network: who mistypes passwords there does not make links void.
+    /// Wrong secrets of logins with an eID from a network: nobody guesses them, and a school that comes back all at once
+    /// after a restart is one address.
+    EidSecretNetwork(Network),
+    /// Wrong tokens of reset links from a network: who mistypes passwords there does not make links void.
     TokenNetwork(Network),
 }
 
@@ -200,6 +204,21 @@ pub fn eid_reservation(policy: &LimitPolicy, organization: &OrganizationId, netw
             charges.push(Charge { scope: Scope::EidNetwork(network), quota: policy.eid_network });
         }
     }
+    Reservation { organization: organization.clone(), charges }
+}
+
+/// The buckets of an attempt to show the secret of a login with an eID: a wrong one is a failure of its network.
+pub fn eid_secret_reservation(
+    policy: &LimitPolicy,
+    organization: &OrganizationId,
+    network: Network,
+) -> Reservation {
+    let charges = match network {
+        Network::Unknown => Vec::new(),
+        Network::V4(_) | Network::V6(_) => {
+            vec![Charge { scope: Scope::EidSecretNetwork(network), quota: policy.eid_network }]
+        }
+    };
     Reservation { organization: organization.clone(), charges }
 }
 

@@ -8,7 +8,7 @@ use crate::domain::bankid::{BankIdFault, Signal};
 use crate::domain::eid_login::{AssertedId, Assertion, Decision, EidAccount, decide, explain_absence};
 use crate::domain::id::{BankIdLoginId, EvidenceId, GuardianId, ProposalId, SessionId};
 use crate::domain::identifier::NationalId;
-use crate::domain::limits::token_reservation;
+use crate::domain::limits::eid_secret_reservation;
 use crate::domain::organization::Organization;
 use crate::domain::reference_code::ReferenceCode;
 use crate::domain::secret::Secret;
@@ -161,7 +161,7 @@ impl EidLogin {
         organization: &Organization,
     ) -> Result<Receipt, attempt::Error> {
         let network = record.origin.client.network();
-        let reservation = token_reservation(&organization.limits, &organization.id, network);
+        let reservation = eid_secret_reservation(&organization.limits, &organization.id, network);
         match reserve(self.limiter.as_ref(), reservation).await {
             Ok((_, receipt)) => Ok(receipt),
             Err(retry_after) => Err(self.refused(record, retry_after)),

@@ -128,6 +128,10 @@ impl BucketKeys {
                 message.field(b"eid-network");
                 message.network(network);
             }
+            Scope::EidSecretNetwork(network) => {
+                message.field(b"eid-secret-network");
+                message.network(network);
+            }
             Scope::TokenNetwork(network) => {
                 message.field(b"token-network");
                 message.network(network);

@@ -81,7 +81,7 @@ async fn a_wrong_secret_is_charged_to_its_network_and_a_right_one_given_back() {
     const ALLOWED: usize = 3;
     for parts in Parts::ALL {
         let quota = Quota::new(u32::try_from(ALLOWED).unwrap(), HOUR);
-        let limits = LimitPolicy { network: quota, ..LimitPolicy::default() };
+        let limits = LimitPolicy { eid_network: quota, ..LimitPolicy::default() };
         let bed = Bed::start_with(parts, &[with_number("g-1", NUMBER)], with(limits)).await;
         let browser = bed.begin(BankIdDevice::Other).await;
         let not_finished = async || {

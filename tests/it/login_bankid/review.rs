@@ -49,8 +49,8 @@ async fn wrong_nonces_are_charged_to_their_network() {
     for parts in Parts::ALL {
         let bed = Bed::start_with(parts, &[with_number("g-1", NUMBER)], |config| {
             let kommun = config.organizations.iter_mut().find(|one| one.id.as_str() == KOMMUN).unwrap();
-            let network = Quota::new(ALLOWED, Duration::from_hours(1));
-            kommun.limits = LimitPolicy { network, ..LimitPolicy::default() };
+            let eid_network = Quota::new(ALLOWED, Duration::from_hours(1));
+            kommun.limits = LimitPolicy { eid_network, ..LimitPolicy::default() };
         })
         .await;
         let browser = bed.begin(BankIdDevice::Same).await;
