@@ -135,6 +135,24 @@ pub fn explain_absence(
     (Cause::UnknownNationalId, None)
 }
 
+/// Temporary numbers of one day that organizations issue: `TF00` to `TF99`, `T000` to `T999`.
+const TEMPORARY_ENDINGS: u16 = 1100;
+
+/// Every temporary number that the organization can have issued to a person of this day of birth, in canonical form:
+/// whether an account has one is told by look-up, for digests keep no days.
+pub fn temporary_numbers(id: &AssertedId) -> Vec<String> {
+    let AssertedId::National(NationalId::Pnr(number)) = id else { return Vec::new() };
+    let Some(day) = number.as_str().rsplit(':').next().and_then(|digits| digits.get(..8)) else {
+        return Vec::new();
+    };
+    (0..TEMPORARY_ENDINGS)
+        .map(|ending| match ending.checked_sub(1000) {
+            Some(tf) => format!("se.tf:{day}TF{tf:02}"),
+            None => format!("se.tf:{day}T{ending:03}"),
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;
@@ -220,5 +238,15 @@ mod tests {
     fn what_was_asserted_of_a_person_is_not_debugged() {
         let written = format!("{:?}", assertion(Some("Sjöberg")));
         assert!(!written.contains("Sjö") && !written.contains("19990807"), "{written}");
+    }
+
+    #[test]
+    fn all_temporary_numbers_of_a_day_are_canonical() {
+        let number = SwedishNumber::parse("199908072391", date(2026, 11, 22)).unwrap();
+        let all = temporary_numbers(&AssertedId::National(number.into()));
+        assert_eq!(all.len(), 1100);
+        for canonical in &all {
+            assert!(NationalId::from_canonical(canonical).is_ok(), "{canonical}");
+        }
     }
 }

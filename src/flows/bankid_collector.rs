@@ -1,20 +1,21 @@
 //! Asks BankID how far orders are: one process for each order, the result saved before anybody sees it.
 
+mod counts;
+mod saving;
+
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::audit::{EidCause, Event, Fact};
 use crate::domain::bankid::{
     BankIdFault, COLLECT_PAUSE, HintCode, OrderState, RESTART_WINDOW, RESULT_LIFETIME,
 };
 use crate::domain::id::{AuditEventId, BankIdLoginId};
-use crate::domain::time::Timestamp;
 use crate::ports::bankid::{AuthRequest, BankId, BankIdError, Collected, Completion};
 use crate::ports::clock::Clock;
 use crate::ports::entropy::{Entropy, random_bytes};
@@ -23,8 +24,10 @@ use crate::ports::key_vault::KeyVault;
 use crate::ports::store::{BankIdOrder, CollectorLease, Progress, Store};
 
 use super::bankid_board::BankIdBoard;
-use super::bankid_order::{BankIds, OrderSecrets, Signed, reference};
+use super::bankid_order::{BankIds, OrderSecrets, Signed};
 use super::organizations::Organizations;
+
+pub use counts::{CollectorCounts, Counted};
 
 /// Who died gives its orders to another after this time. Longer than two renewals, shorter than patience.
 const LEASE: Duration = Duration::from_secs(6);
@@ -37,16 +40,6 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Orders that are taken at one look: those of a replica that died, spread over the others.
 const BATCH: u32 = 500;
-
-/// A result that cannot be saved is tried again after this pause: BankID gives it once.
-const SAVE_PAUSE: Duration = Duration::from_millis(200);
-
-/// Results are tried to be saved for this long after the process was told to stop: one failure must not cost a login, and a
-/// store that is away must not keep the process.
-const LAST_SAVES: Duration = Duration::from_secs(5);
-
-/// The name of the collector in audit events.
-const CALLER: &str = "bankid-collector";
 
 /// What the collector needs.
 pub struct Parts {
@@ -64,36 +57,6 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
-}
-
-/// Counts for metrics.
-#[derive(Clone, Default)]
-pub struct CollectorCounts(Arc<[AtomicU64; 5]>);
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
-    /// A question how far an order is.
-    Collect,
-    /// A question that BankID did not answer.
-    CollectFailed,
-    /// An order that was begun in place of one that nobody opened.
-    Restart,
-    /// An order that was signed.
-    Complete,
-    /// An order that failed.
-    Failed,
-}
-
-impl CollectorCounts {
-    /// So many so far.
-    pub fn of(&self, counted: Counted) -> u64 {
-        self.0[counted as usize].load(Ordering::Relaxed)
-    }
-
-    fn add(&self, counted: Counted) {
-        self.0[counted as usize].fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 /// An order that this process collects.
@@ -417,65 +380,6 @@ impl BankIdCollector {
             self.parts.board.publish(order);
         }
         Step::Over
-    }
-
-    fn failed_event(&self, order: &BankIdOrder, fault: BankIdFault, at: Timestamp) -> Event {
-        Event {
-            id: AuditEventId::new(at, random_bytes(self.parts.entropy.as_ref())),
-            at,
-            organization: order.organization.clone(),
-            portal: Some(order.portal),
-            fact: Fact::EidLoginDenied(EidCause::BankId(fault)),
-            guardian: None,
-            session: None,
-            reference: Some(reference(self.parts.vault.as_ref(), &order.id)),
-            caller: CALLER.to_owned(),
-            address: order.address,
-            user_agent: order.user_agent.clone(),
-            known_device: false,
-        }
-    }
-
-    async fn note(&self, order: &BankIdOrder, progress: &Progress) -> Result<bool, PortError> {
-        let noted = self.parts.store.note_bankid_progress(&order.id, &self.name, progress).await;
-        if matches!(noted, Ok(false)) {
-            self.show_as_stored(&order.id).await;
-        }
-        noted
-    }
-
-    /// Writes down what BankID says once, as long as it takes; false if the order is another's or over.
-    async fn save(&self, order: &BankIdOrder, progress: &Progress) -> bool {
-        let end = order.expires.plus(RESULT_LIFETIME);
-        let mut told = false;
-        let mut last_save = None;
-        loop {
-            if self.closing.is_cancelled() {
-                last_save.get_or_insert_with(|| Instant::now() + LAST_SAVES);
-            }
-            let may_go_on = last_save.is_none_or(|at| Instant::now() < at);
-            match self.note(order, progress).await {
-                Ok(noted) => return noted,
-                Err(error) if self.parts.clock.now() < end && may_go_on => {
-                    if !told {
-                        tracing::warn!(error = %error, "what a BankID order came to is not saved yet");
-                        told = true;
-                    }
-                    sleep(SAVE_PAUSE).await;
-                }
-                Err(error) => {
-                    tracing::error!(error = %error, "what a BankID order came to is lost");
-                    return false;
-                }
-            }
-        }
-    }
-
-    async fn show_as_stored(&self, id: &BankIdLoginId) {
-        // If it cannot be read now, who watches reads it at the next look.
-        if let Ok(Some(order)) = self.parts.store.bankid_order(id).await {
-            self.parts.board.publish(&order);
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<BankIdLoginId, Own>> {

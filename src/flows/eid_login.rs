@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::domain::audit::{Cause, Eid, EidCause, Event, Fact};
 use crate::domain::bankid::{BankIdFault, Signal};
-use crate::domain::eid_login::{AssertedId, Assertion, Decision, EidAccount, decide, explain_absence};
+use crate::domain::eid_login::{
+    AssertedId, Assertion, Decision, EidAccount, decide, explain_absence, temporary_numbers,
+};
 use crate::domain::id::{BankIdLoginId, EvidenceId, GuardianId, ProposalId, SessionId};
-use crate::domain::identifier::NationalId;
 use crate::domain::limits::eid_secret_reservation;
 use crate::domain::organization::Organization;
 use crate::domain::reference_code::ReferenceCode;
@@ -73,9 +74,6 @@ pub struct Identified {
     /// What staff may want to know.
     pub signals: Vec<Signal>,
 }
-
-/// Temporary numbers of one day that organizations issue: `TF00` to `TF99`, `T000` to `T999`.
-const TEMPORARY_ENDINGS: u16 = 1100;
 
 /// What logins with any eID need.
 pub struct EidLogin {
@@ -387,37 +385,4 @@ impl EidLogin {
 /// What evidence is bound to: organization, table, row, column.
 pub fn evidence_context<'a>(organization: &'a Organization, id: &'a EvidenceId) -> [&'a [u8]; 4] {
     [organization.id.as_str().as_bytes(), b"eid_evidence", id.as_str().as_bytes(), b"sealed"]
-}
-
-/// Every temporary number that the organization can have issued to a person of this day of birth, in canonical form:
-/// whether an account has one is told by look-up, for digests keep no days.
-fn temporary_numbers(id: &AssertedId) -> Vec<String> {
-    let AssertedId::National(NationalId::Pnr(number)) = id else { return Vec::new() };
-    let Some(day) = number.as_str().rsplit(':').next().and_then(|digits| digits.get(..8)) else {
-        return Vec::new();
-    };
-    (0..TEMPORARY_ENDINGS)
-        .map(|ending| match ending.checked_sub(1000) {
-            Some(tf) => format!("se.tf:{day}TF{tf:02}"),
-            None => format!("se.tf:{day}T{ending:03}"),
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::civil::date;
-
-    use super::*;
-    use crate::domain::identifier::SwedishNumber;
-
-    #[test]
-    fn all_temporary_numbers_of_a_day_are_canonical() {
-        let number = SwedishNumber::parse("199908072391", date(2026, 11, 22)).unwrap();
-        let all = temporary_numbers(&AssertedId::National(number.into()));
-        assert_eq!(all.len(), 1100);
-        for canonical in &all {
-            assert!(NationalId::from_canonical(canonical).is_ok(), "{canonical}");
-        }
-    }
 }

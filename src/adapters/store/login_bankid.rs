@@ -16,7 +16,7 @@ use crate::ports::store::{BankIdOrder, CollectorLease, LoginBankIdStore, Progres
 use super::bind::bind;
 use super::bulk::Listing;
 use super::dialect::PerDialect;
-use super::row::{Columns, corrupt, readable};
+use super::row::{Columns, readable};
 use super::session::SWEEP_ROWS;
 use super::statement::Statement;
 use super::unit::Unit;
@@ -130,11 +130,6 @@ const USE: Statement = Statement::new(
     "use_bankid_order",
     "UPDATE bankid_order SET state = 'used', result = NULL, result_key_id = NULL \
      WHERE id = $1 AND state = 'complete' AND expires_ms > $2",
-);
-
-const COUNT: Statement = Statement::new(
-    "count_bankid_orders",
-    "SELECT COUNT(*) AS pending FROM bankid_order WHERE state = 'pending'",
 );
 
 const SWEEP: Statement = Statement::new(
@@ -288,11 +283,6 @@ impl LoginBankIdStore for SqlStore {
 
     async fn cancel_bankid_order(&self, id: &BankIdLoginId, event: &Event) -> Result<bool, PortError> {
         change(self.write().await?, &CANCEL, bind![id], event).await
-    }
-
-    async fn count_bankid_orders(&self) -> Result<u64, PortError> {
-        let row = self.read().await?.row(&COUNT, bind![]).await?.ok_or_else(|| corrupt("pending"))?;
-        u64::try_from(row.column::<i64>("pending")?).map_err(|_| corrupt("pending"))
     }
 
     async fn sweep_bankid_orders(&self, before: Timestamp) -> Result<u64, PortError> {

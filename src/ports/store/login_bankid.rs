@@ -153,12 +153,6 @@ pub trait LoginBankIdStore: Send + Sync {
     /// [`PortError`].
     async fn cancel_bankid_order(&self, id: &BankIdLoginId, event: &Event) -> Result<bool, PortError>;
 
-    /// How many orders are pending.
-    ///
-    /// # Errors
-    /// [`PortError`].
-    async fn count_bankid_orders(&self) -> Result<u64, PortError>;
-
     /// Drops orders whose `expires` is before; says how many.
     ///
     /// # Errors

@@ -237,17 +237,6 @@ async fn an_order_that_is_signed_and_given_up_at_once_is_given_up(world: World) 
     }
 }
 
-async fn pending_orders_are_counted(world: World) {
-    let count = async || world.store.count_bankid_orders().await.expect("an answer");
-    assert_eq!(count().await, 0);
-    begun(&world).await;
-    let order = begun(&world).await;
-    signed(&world).await;
-    assert_eq!(count().await, 2);
-    assert!(cancel(&world, &order.id).await);
-    assert_eq!(count().await, 1);
-}
-
 async fn old_orders_are_swept(world: World) {
     for minute in [110, 110, 111] {
         begin(&world, &BankIdOrder { expires: at(minute), ..order() }).await;
@@ -272,6 +261,5 @@ on_every_database! {
     an_order_that_is_over_is_not_given_up,
     of_a_failure_and_a_cancellation_at_once_one_happens,
     an_order_that_is_signed_and_given_up_at_once_is_given_up,
-    pending_orders_are_counted,
     old_orders_are_swept,
 }
