@@ -146,7 +146,7 @@ pub fn password_reservation(
     if *lane == Lane::UnknownDevice {
         charges.push(Charge { scope: Scope::Organization, quota: policy.organization });
     }
-    charges.extend(network_charge(policy, network));
+    charges.extend(network_charge(network, Scope::Network, policy.network));
     match lane {
         Lane::UnknownDevice => {
             let name = || login_name.clone();
@@ -173,7 +173,8 @@ pub fn change_reservation(
     guardian: &GuardianId,
     network: Network,
 ) -> Reservation {
-    let mut charges: Vec<Charge> = network_charge(policy, network).into_iter().collect();
+    let mut charges: Vec<Charge> =
+        network_charge(network, Scope::Network, policy.network).into_iter().collect();
     charges.push(Charge { scope: Scope::Guardian(guardian.clone()), quota: policy.account });
     charges.push(Charge { scope: Scope::GuardianLong(guardian.clone()), quota: policy.account_long });
     Reservation { organization: organization.clone(), charges }
@@ -186,24 +187,14 @@ pub fn reset_reservation(
     network: Network,
 ) -> Reservation {
     let mut charges = vec![Charge { scope: Scope::ResetOrganization, quota: policy.reset_organization }];
-    match network {
-        Network::Unknown => {}
-        Network::V4(_) | Network::V6(_) => {
-            charges.push(Charge { scope: Scope::ResetNetwork(network), quota: policy.reset_network });
-        }
-    }
+    charges.extend(network_charge(network, Scope::ResetNetwork, policy.reset_network));
     Reservation { organization: organization.clone(), charges }
 }
 
 /// The buckets of a login with an eID that is begun. Nothing is given back: somebody else was asked.
 pub fn eid_reservation(policy: &LimitPolicy, organization: &OrganizationId, network: Network) -> Reservation {
     let mut charges = vec![Charge { scope: Scope::EidOrganization, quota: policy.eid_organization }];
-    match network {
-        Network::Unknown => {}
-        Network::V4(_) | Network::V6(_) => {
-            charges.push(Charge { scope: Scope::EidNetwork(network), quota: policy.eid_network });
-        }
-    }
+    charges.extend(network_charge(network, Scope::EidNetwork, policy.eid_network));
     Reservation { organization: organization.clone(), charges }
 }
 
@@ -213,12 +204,7 @@ pub fn eid_secret_reservation(
     organization: &OrganizationId,
     network: Network,
 ) -> Reservation {
-    let charges = match network {
-        Network::Unknown => Vec::new(),
-        Network::V4(_) | Network::V6(_) => {
-            vec![Charge { scope: Scope::EidSecretNetwork(network), quota: policy.eid_network }]
-        }
-    };
+    let charges = network_charge(network, Scope::EidSecretNetwork, policy.eid_network).into_iter().collect();
     Reservation { organization: organization.clone(), charges }
 }
 
@@ -228,21 +214,14 @@ pub fn token_reservation(
     organization: &OrganizationId,
     network: Network,
 ) -> Reservation {
-    let charges = match network {
-        Network::Unknown => Vec::new(),
-        Network::V4(_) | Network::V6(_) => {
-            vec![Charge { scope: Scope::TokenNetwork(network), quota: policy.network }]
-        }
-    };
+    let charges = network_charge(network, Scope::TokenNetwork, policy.network).into_iter().collect();
     Reservation { organization: organization.clone(), charges }
 }
 
 /// None where the network is not known: one bucket for everybody's unknown would let one attacker refuse them all.
-fn network_charge(policy: &LimitPolicy, network: Network) -> Option<Charge> {
+fn network_charge(network: Network, scope: fn(Network) -> Scope, quota: Quota) -> Option<Charge> {
     match network {
         Network::Unknown => None,
-        Network::V4(_) | Network::V6(_) => {
-            Some(Charge { scope: Scope::Network(network), quota: policy.network })
-        }
+        Network::V4(_) | Network::V6(_) => Some(Charge { scope: scope(network), quota }),
     }
 }

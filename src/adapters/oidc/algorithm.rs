@@ -79,7 +79,7 @@ impl Algorithm {
     }
 
     /// The library's name for it.
-    pub(super) const fn library(self) -> jsonwebtoken::Algorithm {
+    pub(super) const fn in_jsonwebtoken(self) -> jsonwebtoken::Algorithm {
         match self {
             Self::Rs256 => jsonwebtoken::Algorithm::RS256,
             Self::Rs384 => jsonwebtoken::Algorithm::RS384,
@@ -102,7 +102,7 @@ mod tests {
     fn names_are_taken_to_the_letter_and_none_of_a_shared_secret() {
         for algorithm in Algorithm::ALL {
             assert_eq!(Algorithm::parse(algorithm.name()), Some(algorithm));
-            assert_eq!(format!("{:?}", algorithm.library()), algorithm.name());
+            assert_eq!(format!("{:?}", algorithm.in_jsonwebtoken()), algorithm.name());
         }
         for name in
             ["none", "None", "", "HS256", "HS384", "HS512", "rs256", "ES512", "ES256K", "RS1", "Ed448"]

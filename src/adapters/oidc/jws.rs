@@ -77,7 +77,7 @@ impl<'a> Unverified<'a> {
     /// What it holds, if this key signed it.
     pub(super) fn verified(&self, key: &Key) -> Result<Members, JwsFault> {
         let signed = self.signed.as_bytes();
-        let algorithm = self.algorithm.library();
+        let algorithm = self.algorithm.in_jsonwebtoken();
         let right = jsonwebtoken::crypto::verify(self.signature, signed, &key.verifying, algorithm);
         if !right.unwrap_or(false) {
             return Err(JwsFault::Signature);
