@@ -8,7 +8,7 @@ use std::{env, fs};
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 12] = [
     "guardian/auth/v1/common.proto",
     "guardian/auth/v1/error_reason.proto",
     "guardian/auth/v1/login.proto",
@@ -17,6 +17,10 @@ const FILES: [&str; 8] = [
     "guardian/auth/v1/session.proto",
     "guardian/auth/v1/password.proto",
     "guardian/auth/v1/password_reset.proto",
+    "guardian/auth/v1/staff.proto",
+    "guardian/auth/v1/fallback_credential.proto",
+    "guardian/auth/v1/guardian.proto",
+    "guardian/auth/v1/child.proto",
 ];
 
 #[expect(clippy::disallowed_methods, reason = "cargo tells a build script in variables")]

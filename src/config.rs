@@ -18,6 +18,7 @@ mod reader;
 #[cfg(feature = "dev")]
 mod simulated;
 mod sms;
+mod staff;
 mod store;
 mod tree;
 mod url;

@@ -31,7 +31,7 @@ struct PurposeKeys {
     digest: HashMap<Purpose, hmac::Key>,
 }
 
-const SEALING: [Purpose; 7] = [
+const SEALING: [Purpose; 8] = [
     Purpose::NationalIdSeal,
     Purpose::SigningKeySeal,
     Purpose::DeviceToken,
@@ -39,9 +39,10 @@ const SEALING: [Purpose; 7] = [
     Purpose::ResetRequestSeal,
     Purpose::EidAttemptSeal,
     Purpose::EvidenceSeal,
+    Purpose::MergeSeal,
 ];
 
-const DIGESTING: [Purpose; 9] = [
+const DIGESTING: [Purpose; 11] = [
     Purpose::NationalIdIndex,
     Purpose::RefreshToken,
     Purpose::RefreshSuccessor,
@@ -50,6 +51,8 @@ const DIGESTING: [Purpose; 9] = [
     Purpose::ResetToken,
     Purpose::MessageAddress,
     Purpose::EidAttemptToken,
+    Purpose::ActivationToken,
+    Purpose::StaffRequest,
     Purpose::LimiterKey,
 ];
 
@@ -71,6 +74,9 @@ const fn label(purpose: Purpose) -> &'static [u8] {
         Purpose::EidAttemptSeal => b"guardian-auth/v1/eid-attempt-seal",
         Purpose::EidAttemptToken => b"guardian-auth/v1/eid-attempt-token",
         Purpose::EvidenceSeal => b"guardian-auth/v1/evidence-seal",
+        Purpose::ActivationToken => b"guardian-auth/v1/activation-token",
+        Purpose::StaffRequest => b"guardian-auth/v1/staff-request",
+        Purpose::MergeSeal => b"guardian-auth/v1/merge-seal",
         Purpose::LimiterKey => b"guardian-auth/v1/limiter-key",
     }
 }

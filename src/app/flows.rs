@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::domain::password::Blocklist;
 use crate::flows::change_password::ChangePasswordFlow;
 use crate::flows::devices::Devices;
+use crate::flows::duty::Duty;
 use crate::flows::gate::Gate;
 use crate::flows::last_done::LastDone;
 use crate::flows::login_bankid::LoginBankIdFlow;
@@ -54,6 +55,7 @@ pub(super) struct Flows {
     pub(super) organizations: Arc<Organizations>,
     pub(super) wake: Wake,
     pub(super) mint: TokenMint,
+    pub(super) duty: Arc<Duty>,
 }
 
 pub(super) fn routes(
@@ -153,6 +155,14 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         entropy: Arc::clone(entropy),
         tasks: TaskTracker::clone(attempts),
     };
+    let duty = Duty {
+        access: Arc::clone(&ring) as _,
+        revocations: Arc::clone(&revocations) as _,
+        store: Arc::clone(&shared_store) as _,
+        organizations: Arc::clone(&organizations),
+        vault: Arc::clone(vault) as _,
+        clock: Arc::clone(clock),
+    };
     let keys = parts::signing_keys(SqlStore::clone(store), Arc::clone(vault), Arc::clone(&ring), outside);
     let upkeep = Upkeep {
         store: shared_store,
@@ -174,5 +184,6 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         ring,
         organizations,
         mint,
+        duty: Arc::new(duty),
     }
 }

@@ -164,6 +164,7 @@ impl App {
             ),
             callers: callers(&config),
             organizations: flows.organizations,
+            duty: flows.duty,
             trusted_proxies: TrustedProxies::new(config.listen.trusted_proxies.iter().copied()),
             deadlines: Deadlines::default(),
             health: health.clone(),

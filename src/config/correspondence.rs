@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::identifier::Email;
-use crate::domain::organization::{Portal, PortalPages, ResetPage, ResetPolicy};
+use crate::domain::organization::{LinkPage, Portal, PortalPages, ResetPolicy};
 use crate::domain::password_reset::ResetMethod;
 
 use super::form::{Choice, Each, Parsed, Span, Text};
@@ -23,9 +23,9 @@ const ADDRESS: Parsed<Email> = Parsed { form: "an e-mail address", parse: |text|
 const HOME: Parsed<String> =
     Parsed { form: "an https URL; http on this machine only", parse: url::parse_page };
 
-const RESET_PAGE: Parsed<ResetPage> = Parsed {
+const LINK_PAGE: Parsed<LinkPage> = Parsed {
     form: "an https URL with `{token}` once behind the host, best after a `#`; http on this machine only",
-    parse: |text| ResetPage::parse(&url::parse_page(text)?),
+    parse: |text| LinkPage::parse(&url::parse_page(text)?),
 };
 
 const METHOD: Choice<ResetMethod> = Choice(&[
@@ -62,8 +62,14 @@ pub(super) fn read_pages(
         let name = portal.as_str();
         let page = pages.optional_section(name, |page| {
             let home = page.required("home", "where the portal begins", &HOME);
-            let reset = page.required("reset", "the portal's page that takes a new password", &RESET_PAGE);
-            Some(PortalPages { home: home?, reset: reset? })
+            let reset = page.required("reset", "the portal's page that takes a new password", &LINK_PAGE);
+            let activation = page.optional(
+                "activation",
+                "the portal's page that takes a first password, with what staff issued",
+                &LINK_PAGE,
+                "none: links and QR codes for it are not made",
+            );
+            Some(PortalPages { home: home?, reset: reset?, activation })
         });
         let given = pages.is_given(name);
         if given && !portals.contains(&portal) {

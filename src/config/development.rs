@@ -8,11 +8,12 @@ use crate::domain::caller::{AllOrSome, Caller, CallerKind, TokenDigest};
 use crate::domain::identifier::{Email, Region};
 use crate::domain::limits::LimitPolicy;
 use crate::domain::organization::{
-    Correspondence, Organization, OrganizationId, Portal, PortalPages, ResetPage, ResetPolicy, SessionPolicy,
+    Correspondence, LinkPage, Organization, OrganizationId, Portal, PortalPages, ResetPolicy, SessionPolicy,
 };
 use crate::domain::password::PasswordPolicy;
 use crate::domain::password_reset::ResetMethod;
 use crate::domain::secret::Secret;
+use crate::domain::staff::StaffPolicy;
 
 use super::Config;
 use super::callers::ConfiguredCaller;
@@ -97,8 +98,9 @@ fn reset_methods(region: Region) -> Vec<ResetMethod> {
 /// As the simulators have them.
 fn page(organization: &OrganizationId, portal: Portal, pages: SocketAddr) -> Option<PortalPages> {
     let home = format!("http://{pages}/portal/{}/{}", organization.as_str(), portal.as_str());
-    let reset = ResetPage::parse(&format!("{home}/new-password#token={}", ResetPage::PLACE))?;
-    Some(PortalPages { home, reset })
+    let reset = LinkPage::parse(&format!("{home}/new-password#token={}", LinkPage::PLACE))?;
+    let activation = LinkPage::parse(&format!("{home}/activate#token={}", LinkPage::PLACE));
+    Some(PortalPages { home, reset, activation })
 }
 
 fn organization(
@@ -128,6 +130,7 @@ fn organization(
         reset: Some(ResetPolicy { methods, link_lifetime: Duration::from_hours(1) }),
         bankid: None,
         oidc: Vec::new(),
+        staff: StaffPolicy::default(),
         id,
     }
 }

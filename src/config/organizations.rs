@@ -13,6 +13,7 @@ use super::correspondence;
 use super::form::{Choice, Count, Each, Flag, Parsed, Span, Text, duration_text};
 use super::oidc::{self, OidcAccess};
 use super::reader::Reader;
+use super::staff;
 
 /// An organization as far as it could be read: callers name it also when something else in it is wrong.
 pub(super) struct ReadOrganization {
@@ -102,6 +103,7 @@ fn read_one(reader: &mut Reader<'_>, sends_mail: bool) -> ReadOrganization {
     let providers = oidc::read(reader, id.as_ref(), given_portals);
     let (providers, oidc): (Vec<_>, Vec<_>) =
         providers.into_iter().map(|read| (read.provider, read.access)).unzip();
+    let staff = reader.section("staff", staff::read);
     let organization = match (id.clone(), display_name, region, portals.clone()) {
         (Some(id), Some(display_name), Some(region), Some(portals)) => Some(Organization {
             id,
@@ -121,6 +123,7 @@ fn read_one(reader: &mut Reader<'_>, sends_mail: bool) -> ReadOrganization {
             reset,
             bankid: bankid_policy,
             oidc: providers,
+            staff,
         }),
         _ => None,
     };

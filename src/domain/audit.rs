@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::bankid::{BankIdFault, Signal};
-use super::id::{AuditEventId, GuardianId, SessionId};
+use super::id::{AuditEventId, ChildId, GuardianId, SessionId};
 use super::message::DeliveryFault;
 use super::oidc::OidcFault;
 use super::organization::{OrganizationId, Portal};
@@ -37,6 +37,12 @@ pub struct Event {
     pub user_agent: String,
     /// Whether the attempt came in the lane of a known device.
     pub known_device: bool,
+    /// Who of the staff did it, if somebody did.
+    pub staff: Option<GuardianId>,
+    /// Which child, if one.
+    pub child: Option<ChildId>,
+    /// A short code that depends on the kind (docs/logging.md). Never personal, never typed by somebody.
+    pub detail: Option<String>,
 }
 
 /// The kinds of facts. A new kind gets a row in docs/logging.md; a test compares them.
@@ -82,6 +88,60 @@ pub enum Fact {
     CredentialRemoved,
     /// A signing key was made.
     SigningKeyRotated,
+    /// A code or link that staff issued was refused.
+    ActivationDenied(Cause),
+    /// The first account of staff was made at the command line.
+    StaffBootstrapped,
+    /// A staff member was invited, or a new link to choose a password was sent.
+    StaffInvited,
+    /// A staff member got another role or other schools.
+    StaffRoleChanged,
+    /// A staff member may not work any more.
+    StaffDeactivated,
+    /// A staff member may work again.
+    StaffReactivated,
+    /// A fallback credential was issued.
+    CredentialIssued,
+    /// A password was taken away by staff, or with the relation that it rested on.
+    CredentialRevoked,
+    /// A password was chosen with a code or link that staff issued.
+    CredentialActivated,
+    /// A colleague was allowed to issue more credentials on this day.
+    IssuingApproved,
+    /// A link between guardian and child was added by staff.
+    ChildLinkAdded,
+    /// A link between guardian and child was confirmed by staff.
+    ChildLinkConfirmed,
+    /// A link between guardian and child was removed by staff.
+    ChildLinkRemoved,
+    /// A childminder's contract was confirmed by staff.
+    ContractConfirmed,
+    /// A childminder's contract was removed by staff.
+    ContractRemoved,
+    /// A number was put on the account, or took another one's place.
+    IdentifierChanged,
+    /// Staff saw the numbers of a guardian in clear.
+    IdentifiersShown,
+    /// A proposed number was dropped by staff.
+    NumberProposalRejected,
+    /// An account was locked by staff.
+    GuardianLocked,
+    /// An account was unlocked by staff.
+    GuardianUnlocked,
+    /// Two accounts were made one.
+    GuardiansMerged,
+    /// A merge of accounts was taken back.
+    MergeUndone,
+    /// Two children were made one.
+    ChildrenMerged,
+    /// A merge of children was taken back.
+    ChildMergeUndone,
+    /// Everything about a guardian was handed out.
+    GuardianExported,
+    /// What was stored of a guardian was erased.
+    GuardianErased,
+    /// Sealed values were sealed anew with the active master key.
+    DataResealed,
 }
 
 /// Why a login was denied. Read by audit and diagnosis; it has no path into an answer.
@@ -145,6 +205,18 @@ pub enum Cause {
     PreviousCoordinationNumber,
     /// The account has nothing to do at any guardian portal: no child link, no contract, no login name.
     NoRelation,
+    /// What was stored of the person was erased.
+    AccountErased,
+    /// Nothing was issued to the account that waits to be used.
+    NothingToActivate,
+    /// A code waits to be used, and this is not it.
+    WrongActivationCode,
+    /// The code or link is too old.
+    ActivationExpired,
+    /// The code or link was used, replaced, revoked, or ended by ten wrong codes; or the account changed since.
+    ActivationEnded,
+    /// The provider does not say (any more) that the staff member has the role of the account.
+    RoleNotAsserted,
 }
 
 /// Which eID.
@@ -241,6 +313,33 @@ impl Fact {
             Self::DirectoryImported => "directory_imported",
             Self::CredentialRemoved => "credential_removed",
             Self::SigningKeyRotated => "signing_key_rotated",
+            Self::ActivationDenied(_) => "activation_denied",
+            Self::StaffBootstrapped => "staff_bootstrapped",
+            Self::StaffInvited => "staff_invited",
+            Self::StaffRoleChanged => "staff_role_changed",
+            Self::StaffDeactivated => "staff_deactivated",
+            Self::StaffReactivated => "staff_reactivated",
+            Self::CredentialIssued => "credential_issued",
+            Self::CredentialRevoked => "credential_revoked",
+            Self::CredentialActivated => "credential_activated",
+            Self::IssuingApproved => "issuing_approved",
+            Self::ChildLinkAdded => "child_link_added",
+            Self::ChildLinkConfirmed => "child_link_confirmed",
+            Self::ChildLinkRemoved => "child_link_removed",
+            Self::ContractConfirmed => "contract_confirmed",
+            Self::ContractRemoved => "contract_removed",
+            Self::IdentifierChanged => "identifier_changed",
+            Self::IdentifiersShown => "identifiers_shown",
+            Self::NumberProposalRejected => "number_proposal_rejected",
+            Self::GuardianLocked => "guardian_locked",
+            Self::GuardianUnlocked => "guardian_unlocked",
+            Self::GuardiansMerged => "guardians_merged",
+            Self::MergeUndone => "merge_undone",
+            Self::ChildrenMerged => "children_merged",
+            Self::ChildMergeUndone => "child_merge_undone",
+            Self::GuardianExported => "guardian_exported",
+            Self::GuardianErased => "guardian_erased",
+            Self::DataResealed => "data_resealed",
         }
     }
 
@@ -250,7 +349,8 @@ impl Fact {
             Self::LoginDenied(cause)
             | Self::ChangeDenied(cause)
             | Self::ResetDenied(cause)
-            | Self::ResetLinkRefused(cause) => Some(cause.as_str()),
+            | Self::ResetLinkRefused(cause)
+            | Self::ActivationDenied(cause) => Some(cause.as_str()),
             Self::LoggedInWithEid(eid) => Some(eid.as_str()),
             Self::EidLoginDenied(cause) => Some(cause.as_str()),
             Self::BankIdSignal(signal) => Some(signal.as_str()),
@@ -266,14 +366,40 @@ impl Fact {
             | Self::PasswordReset
             | Self::DirectoryImported
             | Self::CredentialRemoved
-            | Self::SigningKeyRotated => None,
+            | Self::SigningKeyRotated
+            | Self::StaffBootstrapped
+            | Self::StaffInvited
+            | Self::StaffRoleChanged
+            | Self::StaffDeactivated
+            | Self::StaffReactivated
+            | Self::CredentialIssued
+            | Self::CredentialRevoked
+            | Self::CredentialActivated
+            | Self::IssuingApproved
+            | Self::ChildLinkAdded
+            | Self::ChildLinkConfirmed
+            | Self::ChildLinkRemoved
+            | Self::ContractConfirmed
+            | Self::ContractRemoved
+            | Self::IdentifierChanged
+            | Self::IdentifiersShown
+            | Self::NumberProposalRejected
+            | Self::GuardianLocked
+            | Self::GuardianUnlocked
+            | Self::GuardiansMerged
+            | Self::MergeUndone
+            | Self::ChildrenMerged
+            | Self::ChildMergeUndone
+            | Self::GuardianExported
+            | Self::GuardianErased
+            | Self::DataResealed => None,
         }
     }
 }
 
 impl Cause {
     /// All causes, for documentation tests.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 35] = [
         Self::UnknownLoginName,
         Self::WrongPassword,
         Self::NoPassword,
@@ -303,6 +429,12 @@ impl Cause {
         Self::TemporaryNumberOnAccount,
         Self::PreviousCoordinationNumber,
         Self::NoRelation,
+        Self::AccountErased,
+        Self::NothingToActivate,
+        Self::WrongActivationCode,
+        Self::ActivationExpired,
+        Self::ActivationEnded,
+        Self::RoleNotAsserted,
     ];
 
     /// The name in the audit log.
@@ -337,6 +469,12 @@ impl Cause {
             Self::TemporaryNumberOnAccount => "temporary_number_on_account",
             Self::PreviousCoordinationNumber => "previous_coordination_number",
             Self::NoRelation => "no_relation",
+            Self::AccountErased => "account_erased",
+            Self::NothingToActivate => "nothing_to_activate",
+            Self::WrongActivationCode => "wrong_activation_code",
+            Self::ActivationExpired => "activation_expired",
+            Self::ActivationEnded => "activation_ended",
+            Self::RoleNotAsserted => "role_not_asserted",
         }
     }
 }

@@ -102,6 +102,7 @@ pub fn decide(accounts: Vec<EidAccount>, portal: Portal) -> Option<Decision> {
     match account.state {
         AccountState::Locked => return denied(Cause::AccountLocked),
         AccountState::Merged => return denied(Cause::AccountMerged),
+        AccountState::Erased => return denied(Cause::AccountErased),
         AccountState::Active => {}
     }
     if account.portals.contains(&portal) {

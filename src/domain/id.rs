@@ -59,7 +59,8 @@ macro_rules! opaque_id {
 }
 
 opaque_id! {
-    /// A guardian: a parent or other carer. Identifiers of the person are facts about it, never this key (domain rule 6).
+    /// An account: that of a guardian (a parent or other carer), or of a staff member. Identifiers of the person are facts
+    /// about it, never this key (domain rule 6).
     GuardianId
 }
 opaque_id! {
@@ -101,6 +102,14 @@ opaque_id! {
 opaque_id! {
     /// A proposal to put a person's new number on the account of the number before.
     ProposalId
+}
+opaque_id! {
+    /// The right to choose a password, once.
+    ActivationId
+}
+opaque_id! {
+    /// A merge of two accounts or children.
+    MergeId
 }
 opaque_id! {
     /// A school, preschool or location of an organization.

@@ -23,6 +23,8 @@ pub enum AccountState {
     Locked,
     /// Merged into another account.
     Merged,
+    /// What was stored of the person was erased.
+    Erased,
 }
 
 /// A guardian's account at one portal, as the gate sees it.
@@ -120,6 +122,7 @@ pub fn decide(candidates: Candidates, password_is_right: bool, lane: &Lane, now:
     match account.state {
         AccountState::Locked => return deny(Cause::AccountLocked),
         AccountState::Merged => return deny(Cause::AccountMerged),
+        AccountState::Erased => return deny(Cause::AccountErased),
         AccountState::Active => {}
     }
     let closed = match lane {

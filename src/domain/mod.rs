@@ -24,5 +24,6 @@ pub mod password_reset;
 pub mod reference_code;
 pub mod secret;
 pub mod session;
+pub mod staff;
 pub mod time;
 pub mod user_name;

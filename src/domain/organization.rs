@@ -9,6 +9,7 @@ use super::limits::LimitPolicy;
 use super::oidc::{Provider, ProviderId};
 use super::password::PasswordPolicy;
 use super::password_reset::ResetMethod;
+use super::staff::StaffPolicy;
 
 /// The short name of an organization in configuration, tokens and keys: `[a-z0-9-]`, 1–40 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,14 +97,16 @@ pub struct PortalPages {
     /// Where the portal begins: an https URL.
     pub home: String,
     /// The page that takes a new password.
-    pub reset: ResetPage,
+    pub reset: LinkPage,
+    /// The page that takes a first password, with a code or a link that staff issued; `None`: codes are typed at `home`.
+    pub activation: Option<LinkPage>,
 }
 
-/// The URL of the page that takes a new password, with a place for the token.
+/// The URL of a page that a message links to, with a place for the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResetPage(String);
+pub struct LinkPage(String);
 
-impl ResetPage {
+impl LinkPage {
     /// What stands for the token.
     pub const PLACE: &str = "{token}";
 
@@ -170,6 +173,8 @@ pub struct Organization {
     pub bankid: Option<BankIdPolicy>,
     /// The `OpenID` providers, in the order in which a portal should offer them.
     pub oidc: Vec<Provider>,
+    /// How it works with staff.
+    pub staff: StaffPolicy,
 }
 
 impl Organization {

@@ -216,7 +216,8 @@ fn by_name(
 fn by_email(email: &Email, portal: Portal, candidates: &[Candidate], now: Timestamp) -> Decision {
     let has_address =
         |candidate: &&Candidate| matches!(&candidate.email, EmailOnFile::Usable(it) if it == email);
-    let in_use = |candidate: &&Candidate| candidate.state != AccountState::Merged;
+    let in_use =
+        |candidate: &&Candidate| !matches!(candidate.state, AccountState::Merged | AccountState::Erased);
     let found: Vec<&Candidate> = candidates.iter().filter(has_address).filter(in_use).collect();
     let here: Vec<&Candidate> =
         found.iter().filter(|candidate| candidate.portal == portal).copied().collect();
@@ -238,6 +239,7 @@ fn account(candidate: &Candidate, portal: Portal, now: Timestamp) -> Decision {
     match candidate.state {
         // The account that it was merged into has an address of its own.
         AccountState::Merged => return Decision::silent(candidate, Cause::AccountMerged),
+        AccountState::Erased => return Decision::silent(candidate, Cause::AccountErased),
         AccountState::Locked => {
             return Decision::advice(candidate, Template::ContactSchool, Cause::AccountLocked);
         }

@@ -102,6 +102,9 @@ impl Record<'_> {
             address: self.origin.client.address,
             user_agent: self.origin.client.user_agent.clone(),
             known_device: matches!(self.lane, Lane::KnownDevice(_)),
+            staff: None,
+            child: None,
+            detail: None,
         }
     }
 

@@ -253,6 +253,9 @@ impl DirectoryImport {
             address: None,
             user_agent: String::new(),
             known_device: false,
+            staff: None,
+            child: None,
+            detail: None,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod bankid_watch;
 pub mod change_password;
 pub mod devices;
 pub mod directory_import;
+pub mod duty;
 pub mod eid_login;
 pub mod failure_notices;
 pub mod gate;

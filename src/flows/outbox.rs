@@ -307,6 +307,9 @@ impl Outbox {
             address: None,
             user_agent: String::new(),
             known_device: false,
+            staff: None,
+            child: None,
+            detail: None,
         }
     }
 

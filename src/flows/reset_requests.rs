@@ -230,6 +230,9 @@ impl ResetRequests {
             address: request.address,
             user_agent: request.user_agent.clone(),
             known_device: false,
+            staff: None,
+            child: None,
+            detail: None,
         }
     }
 }

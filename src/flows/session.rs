@@ -388,6 +388,9 @@ impl SessionFlow {
             address: None,
             user_agent: String::new(),
             known_device: false,
+            staff: None,
+            child: None,
+            detail: None,
         }
     }
 }

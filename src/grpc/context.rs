@@ -11,8 +11,11 @@ use super::incident::Incidents;
 use super::status;
 use crate::domain::caller::Caller;
 use crate::domain::organization::Organization;
+use crate::domain::staff::OnDuty;
+use crate::flows::duty::Duty;
 use crate::flows::organizations::Organizations;
 use crate::ports::error::PortError;
+use crate::ports::store::RequestKey;
 
 /// Put into the request's extensions once caller, access and deadline are known.
 #[derive(Clone)]
@@ -21,8 +24,12 @@ pub struct CallerContext {
     pub caller: Arc<Caller>,
     /// The end user's address as the connection shows it: for `web` callers only, whose pages cannot be believed.
     pub client_address: Option<IpAddr>,
+    /// The staff member who is on duty: for rpcs of staff services always, else never.
+    pub on_duty: Option<Arc<OnDuty>>,
     /// When the answer must be there. Pass it down: work that starts later is wasted.
     pub deadline: Instant,
+    /// The rpc, as in logs.
+    pub(super) rpc: &'static str,
     pub(super) record: Arc<Record>,
     pub(super) shared: Arc<Shared>,
 }
@@ -31,6 +38,7 @@ pub struct CallerContext {
 pub(super) struct Shared {
     pub(super) organizations: Arc<Organizations>,
     pub(super) incidents: Incidents,
+    pub(super) duty: Arc<Duty>,
 }
 
 /// What a handler adds to the line of its call in the request log.
@@ -57,6 +65,11 @@ impl Record {
 }
 
 impl CallerContext {
+    /// What a request with an id is known by when it comes again.
+    pub fn request_key(&self, id: String, message: &[u8]) -> RequestKey {
+        self.shared.duty.request_key(id, self.rpc, message)
+    }
+
     /// The answer to a failure of a port; logs it, once.
     pub fn port_failed(&self, error: &PortError) -> Status {
         self.shared.incidents.port(error)

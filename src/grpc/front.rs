@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderName, Method, Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
@@ -29,6 +29,7 @@ use super::request_log::Call;
 use super::status::{self, FaultReason, FieldFault, Outcome};
 use super::{jwks, plain, reflection, web};
 use crate::domain::caller::CallerKind;
+use crate::flows::duty::{self, Duty};
 use crate::flows::organizations::Organizations;
 use crate::ports::access_tokens::AccessTokens;
 use crate::ports::clock::Clock;
@@ -37,6 +38,9 @@ use crate::telemetry::RpcMetrics;
 
 /// Receive limit of an rpc: the greatest request of the proto files is far below it.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// Metadata that carries the access token of a staff member's session.
+pub(super) const STAFF_TOKEN: HeaderName = HeaderName::from_static("guardian-staff-token");
 
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
@@ -48,6 +52,8 @@ pub struct Parts {
     pub callers: CallerDirectory,
     /// For whom they may act.
     pub organizations: Arc<Organizations>,
+    /// Which staff members may work.
+    pub duty: Arc<Duty>,
     /// Proxies in front of pages.
     pub trusted_proxies: TrustedProxies,
     /// Bounds of deadlines.
@@ -101,7 +107,7 @@ impl Front {
             callers: parts.callers,
             trusted_proxies: parts.trusted_proxies,
             deadlines: parts.deadlines,
-            shared: Arc::new(Shared { organizations: parts.organizations, incidents }),
+            shared: Arc::new(Shared { organizations: parts.organizations, incidents, duty: parts.duty }),
             access_tokens: parts.access_tokens,
             clock: parts.clock,
             metrics: parts.metrics,
@@ -137,10 +143,16 @@ impl Front {
                 };
                 // Seen enough: a credential that nobody can read cannot be logged.
                 request.headers_mut().remove(AUTHORIZATION);
-                if let Some(context) = context {
-                    request.extensions_mut().insert(context);
+                let staff_token = request.headers_mut().remove(STAFF_TOKEN);
+                match self.on_duty(context, rpc, staff_token.as_ref()).await {
+                    Err(refusal) => Err(refusal),
+                    Ok(context) => {
+                        if let Some(context) = context {
+                            request.extensions_mut().insert(context);
+                        }
+                        self.handle(request, deadline).await
+                    }
                 }
-                self.handle(request, deadline).await
             }
         };
         let response = match answer {
@@ -169,8 +181,30 @@ impl Front {
         let client_address = (caller.kind == CallerKind::Web)
             .then(|| self.trusted_proxies.client_address(connection.peer, headers))
             .flatten();
+        let name = rpc.and_then(|index| RPCS.get(index)).map_or("", access::Rpc::name);
         let (record, shared) = (Arc::clone(&call.record), Arc::clone(&self.shared));
-        Ok(Some(CallerContext { caller, client_address, deadline, record, shared }))
+        Ok(Some(CallerContext { caller, client_address, on_duty: None, deadline, rpc: name, record, shared }))
+    }
+
+    /// Which staff member works, if the rpc needs one, and whether the member may do this kind of work.
+    async fn on_duty(
+        &self,
+        context: Option<CallerContext>,
+        rpc: Option<usize>,
+        staff_token: Option<&HeaderValue>,
+    ) -> Result<Option<CallerContext>, Status> {
+        let task = rpc.and_then(|index| RPCS.get(index)).and_then(|row| row.task);
+        let (Some(mut context), Some(task)) = (context.clone(), task) else { return Ok(context) };
+        let token = staff_token.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let asked = self.shared.duty.report(&context.caller, token, task);
+        let reported = timeout_at(context.deadline, asked).await.map_err(|_| status::deadline_exceeded())?;
+        context.on_duty = Some(Arc::new(reported.map_err(|error| match error {
+            duty::Error::TokenInvalid => status::staff_token_invalid(),
+            duty::Error::NotAllowed(role) => status::staff_not_allowed(role),
+            duty::Error::StrongerLoginNeeded => status::stronger_login_needed(),
+            duty::Error::Port(error) => context.port_failed(&error),
+        })?));
+        Ok(Some(context))
     }
 
     /// Runs the handler, and survives it.

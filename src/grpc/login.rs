@@ -43,6 +43,13 @@ impl LoginHandlers {
 
 #[tonic::async_trait]
 impl LoginService for LoginHandlers {
+    async fn activate_credential(
+        &self,
+        _request: Request<proto::ActivateCredentialRequest>,
+    ) -> Result<Response<proto::ActivateCredentialResponse>, Status> {
+        Err(status::method_unknown())
+    }
+
     async fn list_login_methods(
         &self,
         request: Request<proto::ListLoginMethodsRequest>,

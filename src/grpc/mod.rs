@@ -5,6 +5,7 @@
 //! asks `context` for the caller, `access` for the organization and `fields` for the rest.
 
 pub mod access;
+pub mod at_work;
 pub mod caller;
 pub mod client_address;
 pub mod connection;

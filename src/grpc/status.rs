@@ -12,9 +12,11 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::pb;
 
-use crate::domain::id::IncidentId;
+use crate::domain::id::{GuardianId, IncidentId, SchoolId};
 use crate::domain::organization::Portal;
 use crate::domain::reference_code::ReferenceCode;
+use crate::domain::session::Method;
+use crate::domain::staff::Role;
 use crate::proto::ErrorReason;
 
 /// `ErrorInfo.domain` of every error of this service.
@@ -200,6 +202,83 @@ pub fn caller_not_allowed(caller: &str) -> Status {
     Making::of(Code::PermissionDenied, ErrorReason::CallerNotAllowed, "the calling system may not do this")
         .metadata("caller", caller)
         .make()
+}
+
+/// No valid access token of an active staff member was shown.
+pub fn staff_token_invalid() -> Status {
+    Making::of(
+        Code::Unauthenticated,
+        ErrorReason::StaffTokenInvalid,
+        "guardian-staff-token is missing or not valid",
+    )
+    .make()
+}
+
+/// The staff member's role, organization or schools do not allow it.
+pub fn staff_not_allowed(role: Role) -> Status {
+    Making::of(Code::PermissionDenied, ErrorReason::StaffNotAllowed, "the staff member may not do this")
+        .metadata("role", role.as_str())
+        .make()
+}
+
+/// It needs a session by eID.
+pub fn stronger_login_needed() -> Status {
+    let message = "this needs a session by eID";
+    Making::of(Code::PermissionDenied, ErrorReason::StrongerLoginNeeded, message)
+        .metadata("acr", Method::Eid.acr())
+        .make()
+}
+
+/// There is no such thing in the staff member's scope; `field` names it in the request.
+pub fn not_found(field: &'static str) -> Status {
+    Making::of(Code::NotFound, ErrorReason::NotFound, "there is no such thing in the staff member's scope")
+        .metadata("field", field)
+        .make()
+}
+
+/// The value of `field` is another account's: `holder`, if that is in the staff member's scope.
+pub fn already_exists(field: &'static str, holder: Option<&GuardianId>) -> Status {
+    let making = Making::of(Code::AlreadyExists, ErrorReason::AlreadyExists, "another account has it")
+        .metadata("field", field);
+    match holder {
+        Some(holder) => making.metadata("guardian_id", holder.as_str()).make(),
+        None => making.make(),
+    }
+}
+
+/// Staff have confirmed no relation of the guardian.
+pub fn link_not_confirmed() -> Status {
+    let message = "no child link or contract of the guardian is confirmed by staff";
+    Making::of(Code::FailedPrecondition, ErrorReason::LinkNotConfirmed, message).make()
+}
+
+/// The school has as many support persons as it may have.
+pub fn staff_limit_reached(school: &SchoolId, limit: u32) -> Status {
+    let message = "the school has as many support persons as it may have";
+    Making::of(Code::FailedPrecondition, ErrorReason::StaffLimitReached, message)
+        .metadata("school_id", school.as_str())
+        .metadata("limit", &limit.to_string())
+        .make()
+}
+
+/// Another administrator must let the staff member issue more.
+pub fn issuing_needs_approval(staff: &GuardianId, limit: u32) -> Status {
+    let message = "too many credentials in an hour: another administrator calls ApproveIssuing first";
+    Making::of(Code::FailedPrecondition, ErrorReason::IssuingNeedsApproval, message)
+        .metadata("staff_id", staff.as_str())
+        .metadata("limit", &limit.to_string())
+        .make()
+}
+
+/// Things are not in the state that it needs; `conflict` says in which they are (docs/errors.md).
+pub fn state_conflict(conflict: &'static str) -> Status {
+    Making::of(
+        Code::FailedPrecondition,
+        ErrorReason::StateConflict,
+        "things are not in the state that this needs",
+    )
+    .metadata("conflict", conflict)
+    .make()
 }
 
 /// The access or refresh token is not valid (any more).

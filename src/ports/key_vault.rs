@@ -35,6 +35,12 @@ pub enum Purpose {
     EidAttemptToken,
     /// Sealing signatures that are kept as evidence.
     EvidenceSeal,
+    /// Deriving the tokens in links to choose a password, and their digests.
+    ActivationToken,
+    /// Digests of requests of staff, for repeated request ids.
+    StaffRequest,
+    /// Sealing what a merge moved, so that it can be moved back.
+    MergeSeal,
     /// Keys of the rate limiter.
     LimiterKey,
 }

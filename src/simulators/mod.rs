@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::domain::organization::{Portal, ResetPage};
+use crate::domain::organization::{LinkPage, Portal};
 use crate::domain::secret::Secret;
 use bankid::BankIdSimulator;
 use portal::Door;
@@ -143,10 +143,10 @@ pub fn home_url(address: SocketAddr, organization: &str, portal: Portal) -> Stri
     format!("http://{address}/portal/{organization}/{}", portal.as_str())
 }
 
-/// The page that takes a new password, with a place for the token: for `ResetPage::parse`. The token stands behind `#`:
+/// The page that takes a new password, with a place for the token: for `LinkPage::parse`. The token stands behind `#`:
 /// browsers do not send that part, so it is in no log and in no `Referer`.
 pub fn reset_url(address: SocketAddr, organization: &str, portal: Portal) -> String {
-    format!("{}/new-password#token={}", home_url(address, organization, portal), ResetPage::PLACE)
+    format!("{}/new-password#token={}", home_url(address, organization, portal), LinkPage::PLACE)
 }
 
 #[cfg(test)]
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn the_url_of_a_reset_page_is_one_that_messages_can_link_to() {
         let address = "127.0.0.1:8025".parse().unwrap();
-        let page = ResetPage::parse(&reset_url(address, "sample-kommun", Portal::Parent)).unwrap();
+        let page = LinkPage::parse(&reset_url(address, "sample-kommun", Portal::Parent)).unwrap();
         assert_eq!(
             page.link("abc"),
             "http://127.0.0.1:8025/portal/sample-kommun/parent/new-password#token=abc"

@@ -14,8 +14,9 @@ use super::unit::Unit;
 const ADD_EVENT: Insert = Insert {
     name: "add_audit_event",
     head: "INSERT INTO audit_event (id, at_ms, organization, portal, kind, cause, guardian_id, session_id, \
-           reference_code, caller, address, user_agent, known_device, consecutive_failures, password_closed)",
-    columns: 15,
+           reference_code, caller, address, user_agent, known_device, consecutive_failures, password_closed, staff_id, \
+           child_id, detail)",
+    columns: 18,
     tail: "",
 };
 
@@ -58,6 +59,9 @@ async fn add(unit: &mut Unit, events: &[(&Event, Option<FailureCount>)]) -> Resu
             push(arguments, &event.known_device);
             push(arguments, &count.map(|count| count.consecutive));
             push(arguments, &count.is_some_and(|count| count.closed_now));
+            push(arguments, &event.staff);
+            push(arguments, &event.child);
+            push(arguments, &event.detail);
         })
         .await
         .map(|_| ())

@@ -6,8 +6,8 @@ use sqlx::{Arguments, Encode, Type};
 use crate::domain::bankid::{BankIdFault, Device, HintCode, OrderState};
 use crate::domain::directory::{LoginNameKind, SourceKey};
 use crate::domain::id::{
-    AuditEventId, BankIdLoginId, ChildId, EvidenceId, GuardianId, MessageId, ProposalId, ResetRequestId,
-    SchoolId, SessionId,
+    ActivationId, AuditEventId, BankIdLoginId, ChildId, EvidenceId, GuardianId, MergeId, MessageId,
+    ProposalId, ResetRequestId, SchoolId, SessionId,
 };
 use crate::domain::identifier::{Email, LoginName};
 use crate::domain::message::{Channel, DeliveryFault, MessageState};
@@ -104,6 +104,8 @@ bind_as! {
     BankIdLoginId => &'a str, |value| value.as_str();
     EvidenceId => &'a str, |value| value.as_str();
     ProposalId => &'a str, |value| value.as_str();
+    ActivationId => &'a str, |value| value.as_str();
+    MergeId => &'a str, |value| value.as_str();
     ChildId => &'a str, |value| value.as_str();
     SchoolId => &'a str, |value| value.as_str();
     SourceKey => &'a str, |value| value.as_str();

@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(1, "0001_guardians_and_sessions"),
     migration!(2, "0002_password_reset_and_messages"),
     migration!(3, "0003_eid_logins"),
+    migration!(4, "0004_staff"),
 ];
 
 /// PostgreSQL: replicas that start together take turns, however long the first one needs. After that a statement may

@@ -3,7 +3,9 @@
 //! A port method takes one `unit::Unit`: a connection with a deadline. On SQLite writers take turns on one
 //! connection, which costs less than waiting for each other's lock inside the database.
 
+mod act;
 mod audit;
+mod bearing;
 mod bind;
 mod bulk;
 mod change_password;

@@ -129,6 +129,7 @@ pub(super) fn account_state(text: &str) -> Option<AccountState> {
         "active" => Some(AccountState::Active),
         "locked" => Some(AccountState::Locked),
         "merged" => Some(AccountState::Merged),
+        "erased" => Some(AccountState::Erased),
         _ => None,
     }
 }

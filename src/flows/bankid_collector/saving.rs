@@ -40,6 +40,9 @@ impl BankIdCollector {
             address: order.address,
             user_agent: order.user_agent.clone(),
             known_device: false,
+            staff: None,
+            child: None,
+            detail: None,
         }
     }
 

@@ -14,6 +14,7 @@ mod outbox;
 mod password_reset;
 mod session;
 mod signing_keys;
+mod staff;
 
 pub use audit::AuditStore;
 pub use change_password::{
@@ -40,6 +41,7 @@ pub use password_reset::{
 };
 pub use session::{EndSessions, Ended, Revocation, Rotation, RotationOutcome, SessionStore};
 pub use signing_keys::{SealedSigningKey, SigningKeyStore};
+pub use staff::{Act, Acted, DutyStore, REQUEST_RETENTION, RequestKey, StaffRights};
 
 use async_trait::async_trait;
 
@@ -66,6 +68,7 @@ pub trait Store:
     + LoginOidcStore
     + LoginBankIdStore
     + DirectoryStore
+    + DutyStore
     + SigningKeyStore
     + AuditStore
     + StoreHealth
@@ -81,10 +84,8 @@ impl<T> Store for T where
         + EidLoginStore
         + LoginOidcStore
         + LoginBankIdStore
-        + EidLoginStore
-        + LoginOidcStore
-        + LoginBankIdStore
         + DirectoryStore
+        + DutyStore
         + SigningKeyStore
         + AuditStore
         + StoreHealth

@@ -38,6 +38,7 @@ fn organization(id: &str, region: Region) -> Organization {
         reset: None,
         bankid: None,
         oidc: Vec::new(),
+        staff: StaffPolicy::default(),
     }
 }
 

@@ -27,6 +27,9 @@ pub fn event(fact: Fact, guardian: Option<&GuardianId>) -> Event {
         address: Some([192, 0, 2, 7].into()),
         user_agent: "Suite/1".to_owned(),
         known_device: false,
+        staff: None,
+        child: None,
+        detail: None,
     }
 }
 

@@ -98,6 +98,7 @@ fn organization(id: &str, portals: &[Portal]) -> Organization {
         reset: None,
         bankid: None,
         oidc: Vec::new(),
+        staff: StaffPolicy::default(),
     }
 }
 

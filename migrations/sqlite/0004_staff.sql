@@ -1,0 +1,168 @@
+-- Staff, credentials that they issue, names to search by, merges, and the chain of the audit log.
+--
+-- The same tables, columns and indexes as in ../postgres; what differs is told there in 0001.
+
+-- Accounts of staff are accounts like a guardian's: kind is 'guardian' or 'staff'. names_folded: the version of folding
+-- that name_part was made with; 0: not yet. merged_into: the account that has everything now.
+ALTER TABLE guardian ADD COLUMN kind TEXT NOT NULL DEFAULT 'guardian';
+ALTER TABLE guardian ADD COLUMN names_folded INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE guardian ADD COLUMN merged_into TEXT;
+ALTER TABLE child ADD COLUMN names_folded INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE child ADD COLUMN merged_into TEXT;
+CREATE INDEX guardian_to_fold ON guardian (id) WHERE names_folded = 0;
+CREATE INDEX child_to_fold ON child (id) WHERE names_folded = 0;
+
+-- Rows of staff have 'staff' as source, beside those of the sources. confirmed_how: by what staff were convinced.
+ALTER TABLE child_link ADD COLUMN confirmed_staff_id TEXT;
+ALTER TABLE child_link ADD COLUMN confirmed_how TEXT;
+ALTER TABLE contract ADD COLUMN confirmed_staff_id TEXT;
+ALTER TABLE contract ADD COLUMN confirmed_how TEXT;
+
+-- Links that staff removed: no import brings them back.
+CREATE TABLE removed_child_link (
+    guardian_id TEXT NOT NULL REFERENCES guardian (id),
+    child_id    TEXT NOT NULL REFERENCES child (id),
+    staff_id    TEXT NOT NULL,
+    at_ms       INTEGER NOT NULL,
+    PRIMARY KEY (guardian_id, child_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX removed_child_link_by_child ON removed_child_link (child_id);
+
+-- rests_on: 'source' (imported), 'staff' (issued), 'invitation' (of staff): what must be there for the password to stay.
+ALTER TABLE credential ADD COLUMN rests_on TEXT NOT NULL DEFAULT 'source';
+
+-- scope: 'organization', or 'schools' with rows in staff_school. revision: changes with role, scope and state.
+CREATE TABLE staff_member (
+    id             TEXT PRIMARY KEY REFERENCES guardian (id),
+    organization   TEXT NOT NULL,
+    role           TEXT NOT NULL,
+    scope          TEXT NOT NULL,
+    state          TEXT NOT NULL,
+    revision       INTEGER NOT NULL,
+    invited_by     TEXT,
+    invited_ms     INTEGER NOT NULL,
+    deactivated_ms INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX staff_member_by_organization ON staff_member (organization, id);
+
+CREATE TABLE staff_school (
+    staff_id  TEXT NOT NULL REFERENCES staff_member (id),
+    school_id TEXT NOT NULL REFERENCES school (id),
+    PRIMARY KEY (staff_id, school_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX staff_school_by_school ON staff_school (school_id, staff_id);
+
+-- The right to choose a password, once. delivery: sheet, sms, email or printed. code_hash: of a code that is typed with
+-- the user name; token_digest: of a token in a link. One of an account at a portal is live (ended_ms is NULL).
+CREATE TABLE activation (
+    id               TEXT PRIMARY KEY,
+    organization     TEXT NOT NULL,
+    portal           TEXT NOT NULL,
+    guardian_id      TEXT NOT NULL REFERENCES guardian (id),
+    rests_on         TEXT NOT NULL,
+    delivery         TEXT NOT NULL,
+    code_hash        TEXT,
+    token_digest     BLOB,
+    credential_epoch INTEGER NOT NULL,
+    failures         INTEGER NOT NULL,
+    issued_by        TEXT,
+    issued_ms        INTEGER NOT NULL,
+    expires_ms       INTEGER NOT NULL,
+    ended_ms         INTEGER,
+    end_reason       TEXT
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX activation_live ON activation (guardian_id, portal) WHERE ended_ms IS NULL;
+CREATE UNIQUE INDEX activation_by_token ON activation (token_digest) WHERE token_digest IS NOT NULL;
+CREATE INDEX activation_by_issuer ON activation (issued_by, issued_ms);
+CREATE INDEX activation_by_organization ON activation (organization, id);
+CREATE INDEX activation_by_end ON activation (expires_ms);
+
+-- day: whole days since 1970-01-01 UTC. Who issues many credentials on a day waits for another administrator.
+CREATE TABLE issuing_approval (
+    staff_id    TEXT NOT NULL,
+    day         INTEGER NOT NULL,
+    approved_by TEXT NOT NULL,
+    at_ms       INTEGER NOT NULL,
+    PRIMARY KEY (staff_id, day)
+) STRICT, WITHOUT ROWID;
+
+-- Requests of staff that were carried out, by the id that the caller gave; digest: keyed, of the whole request.
+CREATE TABLE staff_request (
+    staff_id   TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    digest     BLOB NOT NULL,
+    result_id  TEXT,
+    at_ms      INTEGER NOT NULL,
+    PRIMARY KEY (staff_id, request_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX staff_request_by_time ON staff_request (at_ms);
+
+-- Parts of names, folded, for search by prefix. kind: 'guardian' or 'child'.
+CREATE TABLE name_part (
+    organization TEXT NOT NULL,
+    kind         TEXT NOT NULL,
+    part         TEXT NOT NULL,
+    person_id    TEXT NOT NULL,
+    PRIMARY KEY (organization, kind, part, person_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX name_part_by_person ON name_part (person_id);
+
+-- kind: 'guardian' or 'child'. sealed: what was moved, so that it can be moved back until undo_until_ms.
+CREATE TABLE merge (
+    id            TEXT PRIMARY KEY,
+    organization  TEXT NOT NULL,
+    kind          TEXT NOT NULL,
+    kept_id       TEXT NOT NULL,
+    absorbed_id   TEXT NOT NULL,
+    staff_id      TEXT NOT NULL,
+    at_ms         INTEGER NOT NULL,
+    undo_until_ms INTEGER NOT NULL,
+    undone_ms     INTEGER,
+    sealed        BLOB NOT NULL,
+    key_id        TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX merge_by_kept ON merge (kept_id);
+CREATE INDEX merge_by_absorbed ON merge (absorbed_id);
+CREATE INDEX merge_by_end ON merge (undo_until_ms);
+
+-- What one process does for all, until until_ms.
+CREATE TABLE work_lease (
+    name     TEXT PRIMARY KEY,
+    holder   TEXT NOT NULL,
+    until_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- staff_id: who did it. detail: a short code that depends on the kind; nothing personal.
+ALTER TABLE audit_event ADD COLUMN staff_id TEXT;
+ALTER TABLE audit_event ADD COLUMN child_id TEXT;
+ALTER TABLE audit_event ADD COLUMN detail TEXT;
+
+-- The chain: each row's digest is made of the one before and of its event. One chain an organization.
+CREATE TABLE audit_link (
+    organization TEXT NOT NULL,
+    position     INTEGER NOT NULL,
+    event_id     TEXT NOT NULL,
+    digest       BLOB NOT NULL,
+    PRIMARY KEY (organization, position)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX audit_link_by_event ON audit_link (event_id);
+
+-- The signed end of each chain.
+CREATE TABLE audit_head (
+    organization TEXT PRIMARY KEY,
+    position     INTEGER NOT NULL,
+    digest       BLOB NOT NULL,
+    at_ms        INTEGER NOT NULL,
+    signature    BLOB NOT NULL,
+    key_id       TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Events and links are added, never changed or taken away: not by a defect of ours.
+CREATE TRIGGER audit_event_never_changed BEFORE UPDATE ON audit_event
+BEGIN SELECT RAISE(ABORT, 'rows of audit_event are never changed'); END;
+CREATE TRIGGER audit_event_never_deleted BEFORE DELETE ON audit_event
+BEGIN SELECT RAISE(ABORT, 'rows of audit_event are never changed'); END;
+CREATE TRIGGER audit_link_never_changed BEFORE UPDATE ON audit_link
+BEGIN SELECT RAISE(ABORT, 'rows of audit_link are never changed'); END;
+CREATE TRIGGER audit_link_never_deleted BEFORE DELETE ON audit_link
+BEGIN SELECT RAISE(ABORT, 'rows of audit_link are never changed'); END;
