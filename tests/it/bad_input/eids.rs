@@ -112,6 +112,7 @@ pub(super) fn offer(config: &mut Config) {
     let kommun = config.organizations.iter_mut().find(|one| one.id.as_str() == KOMMUN).unwrap();
     kommun.bankid = Some(BankIdPolicy {
         portals: vec![Portal::Parent],
+        issuer: "https://provider.example".to_owned(),
         risk: RiskPolicy::default(),
         return_pages: BTreeMap::new(),
         referring_domain: "portal.example.se".to_owned(),
