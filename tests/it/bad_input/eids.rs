@@ -112,7 +112,6 @@ pub(super) fn offer(config: &mut Config) {
     let kommun = config.organizations.iter_mut().find(|one| one.id.as_str() == KOMMUN).unwrap();
     kommun.bankid = Some(BankIdPolicy {
         portals: vec![Portal::Parent],
-        issuer: "https://provider.example".to_owned(),
         risk: RiskPolicy::default(),
         return_pages: BTreeMap::new(),
         referring_domain: "portal.example.se".to_owned(),
@@ -124,6 +123,7 @@ pub(super) fn offer(config: &mut Config) {
         id: ProviderId::parse("sample").unwrap(),
         display_name: "Sample".to_owned(),
         portals: vec![Portal::Parent],
+        issuer: "https://provider.example".to_owned(),
         login_hint: false,
     }];
 }
