@@ -23,6 +23,7 @@ pub mod notices;
 pub mod one_time_token;
 pub mod organizations;
 pub mod outbox;
+pub mod page_token;
 pub mod password_reset;
 pub mod refusal_log;
 pub mod reset_requests;
