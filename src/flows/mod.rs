@@ -1,5 +1,6 @@
 //! The order of steps, one file per story.
 
+pub mod activation_links;
 pub mod attempt;
 pub mod bankid_board;
 pub mod bankid_collector;

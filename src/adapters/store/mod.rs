@@ -14,6 +14,7 @@ mod dialect;
 mod directory_import;
 mod eid_login;
 mod error;
+mod fallback_credential;
 mod login_bankid;
 mod login_oidc;
 mod login_password;

@@ -7,6 +7,7 @@ mod audit;
 mod change_password;
 mod directory_import;
 mod eid_login;
+mod fallback_credential;
 mod login_bankid;
 mod login_oidc;
 mod login_password;
@@ -26,6 +27,7 @@ pub use directory_import::{
 pub use eid_login::{
     DeniedEidLogin, EidLoginStore, EidOpenOutcome, NewEidSession, NewEvidence, NumberProposal,
 };
+pub use fallback_credential::{FallbackCredentialStore, NewActivation};
 pub use login_bankid::{BankIdOrder, CollectorLease, LoginBankIdStore, Progress};
 pub use login_oidc::{LoginOidcStore, OidcAttempt, TakenAttempt};
 pub use login_password::{
@@ -69,6 +71,7 @@ pub trait Store:
     + LoginBankIdStore
     + DirectoryStore
     + DutyStore
+    + FallbackCredentialStore
     + SigningKeyStore
     + AuditStore
     + StoreHealth
@@ -86,6 +89,7 @@ impl<T> Store for T where
         + LoginBankIdStore
         + DirectoryStore
         + DutyStore
+        + FallbackCredentialStore
         + SigningKeyStore
         + AuditStore
         + StoreHealth
