@@ -20,7 +20,8 @@ use eid::EidFlows;
 use flows::{FlowParts, Flows, flows, routes};
 
 pub use commands::{
-    directory_import, directory_rows, entropy, migrate, organization, probe, signing_keys, today,
+    directory_import, directory_rows, entropy, migrate, organization, probe, signing_keys, staff_accounts,
+    today,
 };
 
 use std::net::SocketAddr;
