@@ -1,7 +1,7 @@
 //! Staff: what each role may do, for which schools, and with how strong a login.
 
 use super::id::{GuardianId, SchoolId};
-use super::organization::OrganizationId;
+use super::organization::{OrganizationId, Portal};
 use super::session::Method;
 
 /// What a staff member may do.
@@ -15,6 +15,25 @@ pub enum Role {
     SchoolAdministrator,
     /// Finds out why a guardian cannot log in: looks, and changes nothing.
     SupportPerson,
+}
+
+/// Whose accounts: one person may have one in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Realm {
+    /// Those of guardians, at the portals `parent` and `childminder`.
+    Guardians,
+    /// Those of staff, at the portal `staff`.
+    Staff,
+}
+
+impl Realm {
+    /// Whose accounts a portal is for.
+    pub const fn of(portal: Portal) -> Self {
+        match portal {
+            Portal::Parent | Portal::Childminder => Self::Guardians,
+            Portal::Staff => Self::Staff,
+        }
+    }
 }
 
 /// A kind of work. Each rpc of a staff service is one; `grpc::access` says which.
