@@ -30,6 +30,8 @@ mod reset_tokens;
 mod row;
 mod session;
 mod signing_keys;
+mod staff_accounts;
+mod staff_changes;
 mod statement;
 mod unit;
 

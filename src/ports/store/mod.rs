@@ -16,6 +16,7 @@ mod password_reset;
 mod session;
 mod signing_keys;
 mod staff;
+mod staff_accounts;
 
 pub use audit::AuditStore;
 pub use change_password::{
@@ -48,6 +49,10 @@ pub use password_reset::{
 pub use session::{EndSessions, Ended, Revocation, Rotation, RotationOutcome, SessionStore};
 pub use signing_keys::{SealedSigningKey, SigningKeyStore};
 pub use staff::{Act, Acted, DutyStore, REQUEST_RETENTION, RequestKey, StaffRights};
+pub use staff_accounts::{
+    AddStaffOutcome, BootstrapOutcome, NewInvitation, NewStaff, StaffChange, StaffChangeOutcome, StaffFilter,
+    StaffRightsChange, StaffStore,
+};
 
 use async_trait::async_trait;
 
@@ -75,6 +80,7 @@ pub trait Store:
     + LoginBankIdStore
     + DirectoryStore
     + DutyStore
+    + StaffStore
     + FallbackCredentialStore
     + SigningKeyStore
     + AuditStore
@@ -93,6 +99,7 @@ impl<T> Store for T where
         + LoginBankIdStore
         + DirectoryStore
         + DutyStore
+        + StaffStore
         + FallbackCredentialStore
         + SigningKeyStore
         + AuditStore

@@ -35,6 +35,7 @@ const UPKEEP: [&str; 21] = [
     "sweep_oidc_attempts",
     "sweep_bankid_orders",
     "sweep_eid_evidence",
+    "sweep_staff_requests",
     "count_queued_messages",
     "lease_reset_requests",
     "lease_messages",
@@ -44,7 +45,7 @@ const UPKEEP: [&str; 21] = [
 ];
 
 /// The last one of a sweep.
-const LAST_SWEEP: &str = "sweep_eid_evidence";
+const LAST_SWEEP: &str = "sweep_staff_requests";
 
 /// What an attempt made the service do, and what came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
