@@ -195,9 +195,10 @@ impl ActivateCredentialFlow {
         let compared = self.gate.compare(pass, code, comparison, origin.deadline).await;
         let (verdict, receipt) = compared.map_err(|refusal| self.refused(page, refusal))?;
         let is_right = matches!(verdict, Verdict::Match { .. });
-        // One whose link is sent has no code that could be wrong.
-        let of_code = holder.filter(|holder| {
-            holder.activation.as_ref().is_some_and(|held| held.code_hash.is_some() || held.end.is_some())
+        // Where a link waits there is no code that could be wrong.
+        let of_code = holder.map(|mut holder| {
+            holder.activation = holder.activation.filter(|it| it.code_hash.is_some() || it.end.is_some());
+            holder
         });
         match self.judge(page, of_code, is_right) {
             Ok(proven) => {

@@ -202,7 +202,11 @@ fn listed(listed: &Listed) -> proto::FallbackCredential {
         guardian_id: issued.guardian.as_str().to_owned(),
         portal: wire_portal(issued.portal).into(),
         state: state.into(),
-        issuing_staff_id: issued.issued_by.as_ref().map(|staff| staff.as_str().to_owned()).unwrap_or_default(),
+        issuing_staff_id: issued
+            .issued_by
+            .as_ref()
+            .map(|staff| staff.as_str().to_owned())
+            .unwrap_or_default(),
         issue_time: Some(timestamp(issued.issued)),
         expire_time: Some(timestamp(issued.expires)),
     }
