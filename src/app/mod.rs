@@ -156,12 +156,12 @@ impl App {
         let health = Health::starting().await;
         let front = Front::new(front::Parts {
             routes: routes(
-                flows.login,
+                (flows.login, flows.activate_credential),
                 flows.session,
                 flows.change_password,
                 flows.password_reset,
                 (Arc::clone(&eid.oidc), Arc::clone(&eid.bankid)),
-                flows.staff,
+                (flows.staff, flows.fallback_credential),
                 config.listen.max_request_bytes,
             ),
             callers: callers(&config),

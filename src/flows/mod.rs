@@ -1,5 +1,6 @@
 //! The order of steps, one file per story.
 
+pub mod activate_credential;
 pub mod activation_links;
 pub mod attempt;
 pub mod bankid_board;
@@ -13,6 +14,7 @@ pub mod directory_import;
 pub mod duty;
 pub mod eid_login;
 pub mod failure_notices;
+pub mod fallback_credential;
 pub mod gate;
 pub mod last_done;
 pub mod login_bankid;

@@ -4,6 +4,7 @@
 //! connection, which costs less than waiting for each other's lock inside the database.
 
 mod act;
+mod activating;
 mod audit;
 mod bearing;
 mod bind;
@@ -15,6 +16,7 @@ mod directory_import;
 mod eid_login;
 mod error;
 mod fallback_credential;
+mod issuing;
 mod login_bankid;
 mod login_oidc;
 mod login_password;

@@ -28,7 +28,11 @@ pub use directory_import::{
 pub use eid_login::{
     DeniedEidLogin, EidLoginStore, EidOpenOutcome, NewEidSession, NewEvidence, NumberProposal,
 };
-pub use fallback_credential::{FallbackCredentialStore, NewActivation};
+pub use fallback_credential::{
+    ActivateOutcome, ActivatedCredential, ActivationFailure, ActivationHolder, ApproveOutcome,
+    CredentialQuery, FallbackCredentialStore, HeldActivation, IssueOutcome, IssuedCredential, NewActivation,
+    NewFallbackCredential, RevokeOutcome,
+};
 pub use login_bankid::{BankIdOrder, CollectorLease, LoginBankIdStore, Progress};
 pub use login_oidc::{LoginOidcStore, OidcAttempt, TakenAttempt};
 pub use login_password::{

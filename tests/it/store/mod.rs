@@ -1,9 +1,11 @@
 //! The conformance suite of the store: every case runs on SQLite and on PostgreSQL, without exceptions.
 
+mod activate_credential;
 mod audit;
 mod change_password;
 mod confirm_reset;
 mod contents;
+mod credential_facts;
 mod directory_import;
 mod directory_import_logins;
 mod directory_import_passwords;
@@ -11,6 +13,7 @@ mod eid_facts;
 mod eid_login;
 mod eid_sessions;
 mod facts;
+mod fallback_credential;
 mod login_bankid;
 mod login_bankid_leases;
 mod login_failures;
