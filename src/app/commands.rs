@@ -13,6 +13,7 @@ use crate::adapters::store::{SqlStore, StoreMetrics};
 use crate::adapters::system::SystemEntropy;
 use crate::config::{Config, LimitsBackend, Mail, StoreBackend};
 use crate::domain::organization::Organization;
+use crate::flows::audit_verify::AuditVerify;
 use crate::flows::directory_import::DirectoryImport;
 use crate::flows::signing_keys::SigningKeyFlow;
 use crate::ports::directory_file::DirectoryRows;
@@ -52,6 +53,15 @@ pub async fn signing_keys(config: &Config) -> anyhow::Result<SigningKeyFlow> {
     let store = connect(config).await?;
     let ring = Arc::new(JwtKeyring::new(config.issuer.clone()));
     Ok(parts::signing_keys(store, parts::vault(config)?, ring, &Outside::of_this_machine()))
+}
+
+/// The flow that verifies the audit log.
+///
+/// # Errors
+/// If the store is away.
+pub async fn audit_verify(config: &Config) -> anyhow::Result<AuditVerify> {
+    let clock = Outside::of_this_machine().clock;
+    Ok(AuditVerify { store: Arc::new(connect(config).await?), vault: parts::vault(config)?, clock })
 }
 
 /// Asks each dependency once; what was found, or why it failed.

@@ -1,6 +1,9 @@
 //! The order of steps, one file per story.
 
 pub mod attempt;
+pub mod audit_head;
+pub mod audit_sealer;
+pub mod audit_verify;
 pub mod bankid_board;
 pub mod bankid_collector;
 pub mod bankid_order;

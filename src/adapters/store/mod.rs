@@ -5,6 +5,7 @@
 
 mod act;
 mod audit;
+mod audit_chain;
 mod bearing;
 mod bind;
 mod bulk;

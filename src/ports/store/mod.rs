@@ -16,7 +16,10 @@ mod session;
 mod signing_keys;
 mod staff;
 
-pub use audit::AuditStore;
+pub use audit::{
+    AuditChainStore, AuditStore, ChainExtent, ChainGrowth, NewLink, SignedHead, StoredHead, UnchainedEvent,
+    UnchainedPage, WorkLease,
+};
 pub use change_password::{
     ChangePasswordStore, NewCredential, SetPassword, SetPasswordOutcome, TicketHolder,
 };
@@ -71,6 +74,7 @@ pub trait Store:
     + DutyStore
     + SigningKeyStore
     + AuditStore
+    + AuditChainStore
     + StoreHealth
 {
 }
@@ -88,6 +92,7 @@ impl<T> Store for T where
         + DutyStore
         + SigningKeyStore
         + AuditStore
+        + AuditChainStore
         + StoreHealth
 {
 }
