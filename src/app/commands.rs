@@ -27,11 +27,7 @@ pub fn entropy() -> Arc<dyn Entropy> {
 
 /// Today, UTC.
 pub fn today() -> jiff::civil::Date {
-    let now = Outside::of_this_machine().clock.now();
-    jiff::Timestamp::from_second(now.as_seconds())
-        .unwrap_or_default()
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .date()
+    Outside::of_this_machine().clock.now().utc_date()
 }
 
 /// Applies pending migrations; their names.

@@ -27,6 +27,7 @@ use crate::flows::password_reset::PasswordResetFlow;
 use crate::flows::refusal_log::{RefusalLog, RefusalWriter, refusal_log};
 use crate::flows::session::{ReuseCounts, SessionFlow};
 use crate::flows::session_tokens::TokenMint;
+use crate::flows::staff_accounts::StaffAccounts;
 use crate::flows::upkeep::Upkeep;
 use crate::grpc::login::LoginHandlers;
 use crate::grpc::login_bankid::LoginBankIdHandlers;
@@ -34,6 +35,7 @@ use crate::grpc::login_oidc::LoginOidcHandlers;
 use crate::grpc::password::PasswordHandlers;
 use crate::grpc::password_reset::PasswordResetHandlers;
 use crate::grpc::session::SessionHandlers;
+use crate::grpc::staff::StaffHandlers;
 use crate::ports::rate_limiter::RateLimiter;
 use crate::proto::login_bank_id_service_server::LoginBankIdServiceServer;
 use crate::proto::login_oidc_service_server::LoginOidcServiceServer;
@@ -41,6 +43,7 @@ use crate::proto::login_service_server::LoginServiceServer;
 use crate::proto::password_reset_service_server::PasswordResetServiceServer;
 use crate::proto::password_service_server::PasswordServiceServer;
 use crate::proto::session_service_server::SessionServiceServer;
+use crate::proto::staff_service_server::StaffServiceServer;
 
 /// What the handlers are made of.
 pub(super) struct Flows {
@@ -56,6 +59,7 @@ pub(super) struct Flows {
     pub(super) wake: Wake,
     pub(super) mint: TokenMint,
     pub(super) duty: Arc<Duty>,
+    pub(super) staff: Arc<StaffAccounts>,
 }
 
 pub(super) fn routes(
@@ -64,6 +68,7 @@ pub(super) fn routes(
     change_password: Arc<ChangePasswordFlow>,
     password_reset: Arc<PasswordResetFlow>,
     (oidc, bankid): (Arc<LoginOidcFlow>, Arc<LoginBankIdFlow>),
+    staff: Arc<StaffAccounts>,
     max_request_bytes: usize,
 ) -> Routes {
     let login = LoginServiceServer::new(LoginHandlers::new(login));
@@ -72,12 +77,14 @@ pub(super) fn routes(
     let reset = PasswordResetServiceServer::new(PasswordResetHandlers::new(password_reset));
     let oidc = LoginOidcServiceServer::new(LoginOidcHandlers::new(oidc));
     let bankid = LoginBankIdServiceServer::new(LoginBankIdHandlers::new(bankid));
+    let staff = StaffServiceServer::new(StaffHandlers::new(staff));
     Routes::new(login.max_decoding_message_size(max_request_bytes))
         .add_service(oidc.max_decoding_message_size(max_request_bytes))
         .add_service(bankid.max_decoding_message_size(max_request_bytes))
         .add_service(session.max_decoding_message_size(max_request_bytes))
         .add_service(password.max_decoding_message_size(max_request_bytes))
         .add_service(reset.max_decoding_message_size(max_request_bytes))
+        .add_service(staff.max_decoding_message_size(max_request_bytes))
 }
 
 /// What flows share.
@@ -163,6 +170,15 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         vault: Arc::clone(vault) as _,
         clock: Arc::clone(clock),
     };
+    let staff = StaffAccounts {
+        store: Arc::clone(&shared_store) as _,
+        vault: Arc::clone(vault) as _,
+        revocations: Arc::clone(&revocations) as _,
+        sends_text_messages: parts::sends_text_messages(config),
+        wake: wake.clone(),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+    };
     let keys = parts::signing_keys(SqlStore::clone(store), Arc::clone(vault), Arc::clone(&ring), outside);
     let upkeep = Upkeep {
         store: shared_store,
@@ -185,5 +201,6 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         organizations,
         mint,
         duty: Arc::new(duty),
+        staff: Arc::new(staff),
     }
 }

@@ -1,5 +1,6 @@
 //! The order of steps, one file per story.
 
+pub mod activation_links;
 pub mod attempt;
 pub mod audit_head;
 pub mod audit_sealer;
@@ -26,10 +27,12 @@ pub mod notices;
 pub mod one_time_token;
 pub mod organizations;
 pub mod outbox;
+pub mod page_token;
 pub mod password_reset;
 pub mod refusal_log;
 pub mod reset_requests;
 pub mod session;
 pub mod session_tokens;
 pub mod signing_keys;
+pub mod staff_accounts;
 pub mod upkeep;

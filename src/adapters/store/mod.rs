@@ -15,6 +15,7 @@ mod dialect;
 mod directory_import;
 mod eid_login;
 mod error;
+mod fallback_credential;
 mod login_bankid;
 mod login_oidc;
 mod login_password;
@@ -28,6 +29,8 @@ mod reset_tokens;
 mod row;
 mod session;
 mod signing_keys;
+mod staff_accounts;
+mod staff_changes;
 mod statement;
 mod unit;
 

@@ -7,6 +7,7 @@ mod audit;
 mod change_password;
 mod directory_import;
 mod eid_login;
+mod fallback_credential;
 mod login_bankid;
 mod login_oidc;
 mod login_password;
@@ -15,6 +16,7 @@ mod password_reset;
 mod session;
 mod signing_keys;
 mod staff;
+mod staff_accounts;
 
 pub use audit::{
     AuditChainStore, AuditStore, ChainExtent, ChainGrowth, NewLink, SignedHead, StoredHead, UnchainedEvent,
@@ -29,6 +31,7 @@ pub use directory_import::{
 pub use eid_login::{
     DeniedEidLogin, EidLoginStore, EidOpenOutcome, NewEidSession, NewEvidence, NumberProposal,
 };
+pub use fallback_credential::{FallbackCredentialStore, NewActivation};
 pub use login_bankid::{BankIdOrder, CollectorLease, LoginBankIdStore, Progress};
 pub use login_oidc::{LoginOidcStore, OidcAttempt, TakenAttempt};
 pub use login_password::{
@@ -45,6 +48,10 @@ pub use password_reset::{
 pub use session::{EndSessions, Ended, Revocation, Rotation, RotationOutcome, SessionStore};
 pub use signing_keys::{SealedSigningKey, SigningKeyStore};
 pub use staff::{Act, Acted, DutyStore, REQUEST_RETENTION, RequestKey, StaffRights};
+pub use staff_accounts::{
+    AddStaffOutcome, BootstrapOutcome, NewInvitation, NewStaff, StaffChange, StaffChangeOutcome, StaffFilter,
+    StaffRightsChange, StaffStore,
+};
 
 use async_trait::async_trait;
 
@@ -72,6 +79,8 @@ pub trait Store:
     + LoginBankIdStore
     + DirectoryStore
     + DutyStore
+    + StaffStore
+    + FallbackCredentialStore
     + SigningKeyStore
     + AuditStore
     + AuditChainStore
@@ -90,6 +99,8 @@ impl<T> Store for T where
         + LoginBankIdStore
         + DirectoryStore
         + DutyStore
+        + StaffStore
+        + FallbackCredentialStore
         + SigningKeyStore
         + AuditStore
         + AuditChainStore
