@@ -21,7 +21,7 @@ use eid::EidFlows;
 use flows::{FlowParts, Flows, flows, routes};
 
 pub use commands::{
-    audit_verify, directory_import, directory_rows, entropy, migrate, organization, probe, signing_keys, today,
+    audit_verify, directory_import, directory_rows, entropy, migrate, organization, probe, reseal, signing_keys, today,
 };
 
 use std::net::SocketAddr;

@@ -30,6 +30,7 @@ pub mod outbox;
 pub mod page_token;
 pub mod password_reset;
 pub mod refusal_log;
+pub mod reseal;
 pub mod reset_requests;
 pub mod session;
 pub mod session_tokens;

@@ -24,6 +24,7 @@ mod metrics;
 mod migrations;
 mod outbox;
 mod password_reset;
+mod reseal;
 mod reset_candidates;
 mod reset_tokens;
 mod row;

@@ -13,6 +13,7 @@ mod login_oidc;
 mod login_password;
 mod outbox;
 mod password_reset;
+mod reseal;
 mod session;
 mod signing_keys;
 mod staff;
@@ -45,6 +46,7 @@ pub use password_reset::{
     CandidateKey, ConfirmedReset, LeasedResetRequest, MessageBudget, NewResetToken, PasswordResetStore,
     ResetOutcome, ResetRequest, ResetRows, ResetTokenHolder, SettleOutcome, SettledReset,
 };
+pub use reseal::{Passing, ResealStore, ResealedRow, SealedKind, SealedPage, SealedRow};
 pub use session::{EndSessions, Ended, Revocation, Rotation, RotationOutcome, SessionStore};
 pub use signing_keys::{SealedSigningKey, SigningKeyStore};
 pub use staff::{Act, Acted, DutyStore, REQUEST_RETENTION, RequestKey, StaffRights};
@@ -84,6 +86,7 @@ pub trait Store:
     + SigningKeyStore
     + AuditStore
     + AuditChainStore
+    + ResealStore
     + StoreHealth
 {
 }
@@ -104,6 +107,7 @@ impl<T> Store for T where
         + SigningKeyStore
         + AuditStore
         + AuditChainStore
+        + ResealStore
         + StoreHealth
 {
 }
