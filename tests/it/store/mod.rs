@@ -1,6 +1,7 @@
 //! The conformance suite of the store: every case runs on SQLite and on PostgreSQL, without exceptions.
 
 mod audit;
+mod audit_chain;
 mod change_password;
 mod confirm_reset;
 mod contents;
@@ -24,6 +25,7 @@ mod outbox_tries;
 mod password_reset;
 mod plans;
 mod races;
+mod reseal;
 mod reset_candidates;
 mod reset_facts;
 mod reset_races;
