@@ -9,14 +9,18 @@ use prometheus_client::registry::Registry;
 use super::{Outside, eid, parts};
 use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::directory_file::DirectoryFile;
+use crate::adapters::revocations::RecentRevocations;
 use crate::adapters::store::{SqlStore, StoreMetrics};
 use crate::adapters::system::SystemEntropy;
 use crate::config::{Config, LimitsBackend, Mail, StoreBackend};
 use crate::domain::organization::Organization;
+use crate::domain::time::Timestamp;
 use crate::flows::audit_verify::AuditVerify;
 use crate::flows::directory_import::DirectoryImport;
+use crate::flows::outbox::Wake;
 use crate::flows::reseal::Reseal;
 use crate::flows::signing_keys::SigningKeyFlow;
+use crate::flows::staff_accounts::StaffAccounts;
 use crate::ports::directory_file::DirectoryRows;
 use crate::ports::entropy::Entropy;
 use crate::ports::store::StoreHealth as _;
@@ -75,6 +79,27 @@ pub async fn reseal(config: &Config) -> anyhow::Result<Reseal> {
 pub async fn audit_verify(config: &Config) -> anyhow::Result<AuditVerify> {
     let clock = Outside::of_this_machine().clock;
     Ok(AuditVerify { store: Arc::new(connect(config).await?), vault: parts::vault(config)?, clock })
+}
+
+/// The flow over accounts of staff, and the time.
+///
+/// # Errors
+/// If the store is away or lacks migrations.
+pub async fn staff_accounts(config: &Config) -> anyhow::Result<(StaffAccounts, Timestamp)> {
+    let outside = Outside::of_this_machine();
+    let store = connect(config).await?;
+    parts::settle_schema(config, &store).await?;
+    let now = outside.clock.now();
+    let flow = StaffAccounts {
+        store: Arc::new(store),
+        vault: parts::vault(config)?,
+        revocations: Arc::new(RecentRevocations::default()),
+        sends_text_messages: parts::sends_text_messages(config),
+        wake: Wake::default(),
+        clock: outside.clock,
+        entropy: outside.entropy,
+    };
+    Ok((flow, now))
 }
 
 /// Asks each dependency once; what was found, or why it failed.

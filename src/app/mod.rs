@@ -21,7 +21,8 @@ use eid::EidFlows;
 use flows::{FlowParts, Flows, flows, routes};
 
 pub use commands::{
-    audit_verify, directory_import, directory_rows, entropy, migrate, organization, probe, reseal, signing_keys, today,
+    audit_verify, directory_import, directory_rows, entropy, migrate, organization, probe, reseal,
+    signing_keys, staff_accounts, today,
 };
 
 use std::net::SocketAddr;

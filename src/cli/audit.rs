@@ -23,7 +23,8 @@ pub enum AuditCommand {
 }
 
 fn kept_head(text: &str) -> Result<KeptHead, String> {
-    KeptHead::parse(text).ok_or_else(|| "not ORGANIZATION:POSITION:DIGEST as `audit verify` prints it".to_owned())
+    KeptHead::parse(text)
+        .ok_or_else(|| "not ORGANIZATION:POSITION:DIGEST as `audit verify` prints it".to_owned())
 }
 
 /// Runs the command and prints what was found.

@@ -332,8 +332,10 @@ impl AuditSealer {
         }
         let growths: Vec<ChainGrowth> = growing
             .into_iter()
-            .map(|(organization, before, end, links)| {
-                ChainGrowth { before, links, head: audit_head::sign(vault, &organization, end, now) }
+            .map(|(organization, before, end, links)| ChainGrowth {
+                before,
+                links,
+                head: audit_head::sign(vault, &organization, end, now),
             })
             .collect();
         if !self.parts.store.grow_chains(&growths).await? {

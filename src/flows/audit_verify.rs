@@ -87,11 +87,7 @@ impl AuditVerify {
         Ok(reports)
     }
 
-    async fn chain(
-        &self,
-        organization: OrganizationId,
-        kept: &[KeptHead],
-    ) -> Result<ChainReport, PortError> {
+    async fn chain(&self, organization: OrganizationId, kept: &[KeptHead]) -> Result<ChainReport, PortError> {
         let extent = self.store.chain_extent(&organization).await?;
         let kept = kept.iter().filter(|head| head.organization == organization).map(|head| head.end);
         let mut walk = ChainWalk::new(kept.collect());
@@ -145,7 +141,8 @@ impl AuditVerify {
                     continue;
                 }
                 let told = report.faults.len() < MOST_TOLD;
-                let after = if told { self.store.position_at(&event.organization, event.at).await? } else { 0 };
+                let after =
+                    if told { self.store.position_at(&event.organization, event.at).await? } else { 0 };
                 report.note(&mut vec![ChainFault::NotChained { event_id: event.id, after }]);
             }
             match page.next_after {

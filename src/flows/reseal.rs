@@ -161,12 +161,11 @@ impl Reseal {
         resealed: Vec<ResealedRow>,
     ) -> Result<(), PortError> {
         for row in resealed {
-            let written = patiently(async || {
-                match self.store.reseal(kind, std::slice::from_ref(&row), &[]).await {
+            let written =
+                patiently(async || match self.store.reseal(kind, std::slice::from_ref(&row), &[]).await {
                     Err(PortError::Conflict(_)) => Ok(None),
                     other => other.map(Some),
-                }
-            });
+                });
             match (written.await?, kind) {
                 (Some(written), _) => pass.summary.add(kind, written),
                 (None, SealedKind::NumberProposal) => {
@@ -175,7 +174,8 @@ impl Reseal {
                     pass.summary.add(kind, self.store.reseal(kind, &[row], &[]).await?);
                 }
                 (None, _) => {
-                    let holder = rows.iter().find(|one| one.key == row.key).and_then(|one| one.account.clone());
+                    let holder =
+                        rows.iter().find(|one| one.key == row.key).and_then(|one| one.account.clone());
                     pass.summary.repeated.extend(holder.map(|(account, _)| account));
                     pass.summary.leave(kind, &row.before.key_id, 1);
                 }

@@ -16,8 +16,7 @@ use crate::support::sql::Sql;
 /// A second, on a machine that is busy with other tests.
 const SOON: Duration = Duration::from_secs(20);
 
-const UNCHAINED: &str =
-    "SELECT COUNT(*) FROM audit_event e WHERE NOT EXISTS (SELECT 1 FROM audit_link l WHERE l.event_id = e.id)";
+const UNCHAINED: &str = "SELECT COUNT(*) FROM audit_event e WHERE NOT EXISTS (SELECT 1 FROM audit_link l WHERE l.event_id = e.id)";
 
 async fn chained(service: &Service) {
     eventually(SOON, "every event is chained", async || {
@@ -77,7 +76,8 @@ async fn what_happens_is_chained_and_verified() {
         for trigger in triggers(parts) {
             sql.run(trigger).await;
         }
-        sql.run("UPDATE audit_event SET caller = 'somebody' WHERE id IN (SELECT MIN(id) FROM audit_event)").await;
+        sql.run("UPDATE audit_event SET caller = 'somebody' WHERE id IN (SELECT MIN(id) FROM audit_event)")
+            .await;
         let error = command(service.config(), Vec::new()).await.unwrap_err().to_string();
         assert_eq!(error, "the audit log is not what was written: 1 fault(s)", "{parts:?}");
     }

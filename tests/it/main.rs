@@ -51,6 +51,7 @@ mod session;
 mod signing_keys;
 #[cfg(feature = "dev")]
 mod simulators;
+mod staff;
 mod store;
 mod support;
 mod transport;

@@ -32,8 +32,10 @@ const TAKE_WORK: Statement = Statement::new(
 const FIND_WORK: Statement =
     Statement::new("find_work_lease", "SELECT holder, until_ms FROM work_lease WHERE name = $1");
 
-const RELEASE_WORK: Statement =
-    Statement::new("release_work_lease", "UPDATE work_lease SET until_ms = 0 WHERE name = $1 AND holder = $2");
+const RELEASE_WORK: Statement = Statement::new(
+    "release_work_lease",
+    "UPDATE work_lease SET until_ms = 0 WHERE name = $1 AND holder = $2",
+);
 
 /// One row an organization.
 const HEADS: Statement = Statement::new(
@@ -186,8 +188,7 @@ fn stored_head(row: &AnyRow) -> Result<StoredHead, PortError> {
 async fn grow(unit: &mut Unit, growth: &ChainGrowth) -> Result<bool, PortError> {
     let SignedHead { organization, end, at, signature } = &growth.head;
     let touched = if growth.before.position == 0 {
-        let values =
-            bind![organization, end.position, end.digest.0, at, signature.bytes, signature.key_id];
+        let values = bind![organization, end.position, end.digest.0, at, signature.bytes, signature.key_id];
         unit.execute(&BEGIN_CHAIN, values).await?
     } else {
         let values = bind![

@@ -234,7 +234,12 @@ mod tests {
 
     #[test]
     fn each_update_is_a_row_after_what_all_get() {
-        let update = Update { name: "", head: "UPDATE t SET a = $1, b = wanted.column2", columns: 2, tail: "t.id = wanted.column1" };
+        let update = Update {
+            name: "",
+            head: "UPDATE t SET a = $1, b = wanted.column2",
+            columns: 2,
+            tail: "t.id = wanted.column1",
+        };
         let text = "UPDATE t SET a = $1, b = wanted.column2 FROM (VALUES ($2, $3), ($4, $5)) AS wanted \
                     WHERE t.id = wanted.column1";
         assert_eq!(update.text(2), text);

@@ -203,7 +203,12 @@ fn sealed_row(kind: SealedKind, row: &AnyRow) -> Result<SealedRow, PortError> {
         SealedKind::Evidence | SealedKind::Merge => (Some(organization()?), None),
         SealedKind::SigningKey => (None, None),
     };
-    Ok(SealedRow { key: row.column("row_key")?, organization, account, sealed: row.sealed("sealed", "key_id")? })
+    Ok(SealedRow {
+        key: row.column("row_key")?,
+        organization,
+        account,
+        sealed: row.sealed("sealed", "key_id")?,
+    })
 }
 
 #[async_trait]
@@ -224,10 +229,7 @@ impl ResealStore for SqlStore {
         let next_after = end.map(|row| row.column::<String>("row_key")).transpose()?;
         let mut arguments = AnyArguments::default();
         RowKey::of(kind, after).push(&mut arguments);
-        next_after
-            .as_deref()
-            .map_or(RowKey::last(kind), |end| RowKey::of(kind, end))
-            .push(&mut arguments);
+        next_after.as_deref().map_or(RowKey::last(kind), |end| RowKey::of(kind, end)).push(&mut arguments);
         push(&mut arguments, active_key_id);
         let rows = unit.rows(&texts.rows, arguments).await?;
         let rows = rows.iter().map(|row| sealed_row(kind, row)).collect::<Result<_, _>>()?;

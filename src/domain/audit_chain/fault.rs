@@ -112,7 +112,10 @@ impl fmt::Display for ChainFault {
                 write!(f, "position {position}: the link is not that of the head that was kept")
             }
             Self::KeptHeadGone { position, last } => {
-                write!(f, "position {last}: the chain ends here, and the head that was kept stands at {position}")
+                write!(
+                    f,
+                    "position {last}: the chain ends here, and the head that was kept stands at {position}"
+                )
             }
         }
     }

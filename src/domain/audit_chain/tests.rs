@@ -51,10 +51,8 @@ fn faults_of(links: Vec<StoredLink>, head: Option<ChainEnd>, kept: Vec<ChainEnd>
 #[test]
 fn a_chain_that_nobody_touched_has_no_faults() {
     let (links, end) = chain(50);
-    let kept = ChainEnd {
-        position: 20,
-        digest: ChainDigest(links[19].digest.as_slice().try_into().unwrap()),
-    };
+    let kept =
+        ChainEnd { position: 20, digest: ChainDigest(links[19].digest.as_slice().try_into().unwrap()) };
     assert_eq!(faults_of(links, Some(end), vec![kept, end]), []);
     assert_eq!(faults_of(Vec::new(), None, Vec::new()), []);
 }
@@ -62,10 +60,7 @@ fn a_chain_that_nobody_touched_has_no_faults() {
 #[test]
 fn the_way_links_are_made_never_changes() {
     let first = ChainEnd::NONE.after(&event("01", "portal").bytes());
-    assert_eq!(
-        first.digest.to_string(),
-        "ca3d4f59bbdedb32929d7a831cfe035e27962c865b4f3b1299957076f0ca1bd6"
-    );
+    assert_eq!(first.digest.to_string(), "ca3d4f59bbdedb32929d7a831cfe035e27962c865b4f3b1299957076f0ca1bd6");
 }
 
 #[test]

@@ -94,7 +94,10 @@ impl fmt::Display for Summary {
             writeln!(f, "audit_head of {}: not signed anew; run `audit verify`", organization.as_str())?;
         }
         for (key, rows) in &self.passing {
-            writeln!(f, "{rows} logins or requests under way need {key} for an hour at most: run this again")?;
+            writeln!(
+                f,
+                "{rows} logins or requests under way need {key} for an hour at most: run this again"
+            )?;
         }
         let removable = self.removable();
         for key in self.configured.iter().skip(1) {

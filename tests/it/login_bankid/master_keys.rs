@@ -70,11 +70,9 @@ async fn log_in(bed: &Bed, portal: &Calls, number: &str) -> Result<proto::Sessio
 
 async fn ask(portal: &Calls, round: usize) {
     let person = round % BSNS.len();
-    let identification =
-        proto::request_password_reset_request::Identification::DebtorNumberAndBsn(proto::DebtorNumberAndBsn {
-            debtor_number: format!("2045{person}"),
-            bsn: BSNS[person].to_owned(),
-        });
+    let identification = proto::request_password_reset_request::Identification::DebtorNumberAndBsn(
+        proto::DebtorNumberAndBsn { debtor_number: format!("2045{person}"), bsn: BSNS[person].to_owned() },
+    );
     let request = proto::RequestPasswordResetRequest {
         organization: OPVANG.to_owned(),
         portal: proto::Portal::Parent.into(),
@@ -102,7 +100,9 @@ async fn requests(bed: &Bed) -> (i64, i64) {
     })
     .await;
     let missed = sql
-        .number("SELECT COUNT(*) FROM audit_event WHERE kind = 'reset_denied' AND cause = 'national_id_mismatch'")
+        .number(
+            "SELECT COUNT(*) FROM audit_event WHERE kind = 'reset_denied' AND cause = 'national_id_mismatch'",
+        )
         .await;
     let all = "SELECT COUNT(*) FROM audit_event WHERE kind IN ('reset_link_queued', 'reset_denied')";
     (sql.number(all).await - missed, missed)

@@ -223,10 +223,8 @@ async fn b36_whatever_is_done_to_the_log_is_found(world: World) {
     // Put in, where nobody looks for new ones any more.
     let stranger = event_at("sunnanvik", written[middle].at);
     write(&world, std::slice::from_ref(&stranger)).await;
-    let not_chained = ChainFault::NotChained {
-        event_id: stranger.id.as_str().to_owned(),
-        after: position(middle),
-    };
+    let not_chained =
+        ChainFault::NotChained { event_id: stranger.id.as_str().to_owned(), after: position(middle) };
     assert_eq!(faults(&world).await, [not_chained]);
     world.change(&format!("DELETE FROM audit_event WHERE id = '{}'", stranger.id)).await;
     assert_eq!(faults(&world).await, [], "everything is as it was");
@@ -245,7 +243,8 @@ async fn cut_off(world: &World, written: &[Event]) {
     world.change("DELETE FROM audit_head").await;
     assert_eq!(faults(world).await, [ChainFault::HeadGone]);
     // An older head that was good then: only who kept a later one can tell.
-    let link = world.store.chain_links(&kept.organization, last - 1, last, 1).await.expect("a link").remove(0);
+    let link =
+        world.store.chain_links(&kept.organization, last - 1, last, 1).await.expect("a link").remove(0);
     let digest = ChainDigest(link.digest.try_into().expect("32 bytes"));
     let older = ChainEnd { position: last, digest };
     let signed = audit_head::sign(vault(&["k1"]).as_ref(), &kept.organization, older, at(105));
@@ -307,7 +306,8 @@ async fn many_sealers_at_once_make_one_chain(world: World) {
 }
 
 async fn the_work_is_one_process_s_until_its_lease_is_over(world: World) {
-    let lease = |holder: &str, until| WorkLease { name: "audit-sealer", holder: holder.to_owned(), until: at(until) };
+    let lease =
+        |holder: &str, until| WorkLease { name: "audit-sealer", holder: holder.to_owned(), until: at(until) };
     let take = async |holder: &str, until, now| {
         world.store.take_work(&lease(holder, until), at(now)).await.expect("an answer")
     };

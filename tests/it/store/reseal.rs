@@ -18,7 +18,9 @@ use guardian_auth::ports::store::{
 
 use super::eid_facts::{denied, new_eid_session};
 use super::on_every_database;
-use super::world::{Delivered, World, at, child, guardian, login_name, numbered, organization, random, school};
+use super::world::{
+    Delivered, World, at, child, guardian, login_name, numbered, organization, random, school,
+};
 use crate::support::full_size;
 use crate::support::service::TestClock;
 use guardian_auth::domain::organization::Portal;
@@ -161,7 +163,8 @@ async fn everything_ends_under_the_new_key_and_is_what_it_was(world: World) {
         bytes: keys[0].sealed_private.clone(),
         key_id: keys[0].key_id.clone(),
     };
-    let opened = new.open(Purpose::SigningKeySeal, &signing_keys::context("kid-1"), &sealed).expect("it opens");
+    let opened =
+        new.open(Purpose::SigningKeySeal, &signing_keys::context("kid-1"), &sealed).expect("it opens");
     assert_eq!(opened.expose().as_slice(), b"private");
     let told = "SELECT COUNT(*) FROM audit_event WHERE kind = 'data_resealed' AND detail = 'k2'";
     assert_eq!(world.number(told).await, 1, "once an organization");
@@ -177,7 +180,9 @@ async fn a_key_that_is_needed_may_not_be_removed(world: World) {
     let twice = sealed_for(&["k2"], &ids[1], &numbers[0]);
     world.import(vec![numbered(guardian(&numbers[1]), twice)]).await;
     // And one does not open: nobody has its key any more.
-    world.change(&format!("UPDATE guardian_identifier SET key_id = 'k0' WHERE guardian_id = '{}'", ids[2])).await;
+    world
+        .change(&format!("UPDATE guardian_identifier SET key_id = 'k0' WHERE guardian_id = '{}'", ids[2]))
+        .await;
     let summary = reseal(&world, &["k2", "k1"]).await;
     assert_eq!(summary.repeated.iter().cloned().collect::<Vec<_>>(), [ids[0].clone()]);
     assert_eq!(summary.removable(), [""; 0], "{summary}");
