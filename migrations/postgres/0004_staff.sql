@@ -167,10 +167,13 @@ CREATE TABLE audit_head (
     key_id       text COLLATE "C" NOT NULL
 );
 
--- Events and links are added, never changed or taken away: not by a defect of ours, nor by who has only our login.
+-- Events and links are added, never changed or taken away, and a head is not taken away: not by a defect of ours, nor by who
+-- has a login that owns no table (docs/audit-log.md).
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'rows of % are never changed', TG_TABLE_NAME; END $$;
 CREATE TRIGGER audit_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_event
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER audit_link_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_link
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER audit_head_not_deleted BEFORE DELETE OR TRUNCATE ON audit_head
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -167,12 +167,22 @@ CREATE TABLE audit_head (
     key_id       TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Events and links are added, never changed or taken away: not by a defect of ours.
+-- Events and links are added, never changed or taken away, and a head is not taken away: not by a defect of ours. INSERT OR
+-- REPLACE takes a row away without asking the triggers of DELETE: the triggers of INSERT stand for them.
 CREATE TRIGGER audit_event_never_changed BEFORE UPDATE ON audit_event
 BEGIN SELECT RAISE(ABORT, 'rows of audit_event are never changed'); END;
 CREATE TRIGGER audit_event_never_deleted BEFORE DELETE ON audit_event
+BEGIN SELECT RAISE(ABORT, 'rows of audit_event are never changed'); END;
+CREATE TRIGGER audit_event_never_replaced BEFORE INSERT ON audit_event
+WHEN EXISTS (SELECT 1 FROM audit_event WHERE id = NEW.id)
 BEGIN SELECT RAISE(ABORT, 'rows of audit_event are never changed'); END;
 CREATE TRIGGER audit_link_never_changed BEFORE UPDATE ON audit_link
 BEGIN SELECT RAISE(ABORT, 'rows of audit_link are never changed'); END;
 CREATE TRIGGER audit_link_never_deleted BEFORE DELETE ON audit_link
 BEGIN SELECT RAISE(ABORT, 'rows of audit_link are never changed'); END;
+CREATE TRIGGER audit_link_never_replaced BEFORE INSERT ON audit_link
+WHEN EXISTS (SELECT 1 FROM audit_link WHERE organization = NEW.organization AND position = NEW.position)
+    OR EXISTS (SELECT 1 FROM audit_link WHERE event_id = NEW.event_id)
+BEGIN SELECT RAISE(ABORT, 'rows of audit_link are never changed'); END;
+CREATE TRIGGER audit_head_never_deleted BEFORE DELETE ON audit_head
+BEGIN SELECT RAISE(ABORT, 'rows of audit_head are never deleted'); END;

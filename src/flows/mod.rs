@@ -3,6 +3,9 @@
 pub mod activate_credential;
 pub mod activation_links;
 pub mod attempt;
+pub mod audit_head;
+pub mod audit_sealer;
+pub mod audit_verify;
 pub mod bankid_board;
 pub mod bankid_collector;
 pub mod bankid_order;
@@ -29,6 +32,7 @@ pub mod outbox;
 pub mod page_token;
 pub mod password_reset;
 pub mod refusal_log;
+pub mod reseal;
 pub mod reset_requests;
 pub mod session;
 pub mod session_tokens;

@@ -17,6 +17,7 @@
     reason = "speed and growth of tests matter less than that they read like the story"
 )]
 
+mod audit_log;
 mod bad_input;
 #[cfg(feature = "dev")]
 mod bankid;

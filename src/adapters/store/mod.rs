@@ -6,6 +6,7 @@
 mod act;
 mod activating;
 mod audit;
+mod audit_chain;
 mod bearing;
 mod bind;
 mod bulk;
@@ -25,6 +26,7 @@ mod metrics;
 mod migrations;
 mod outbox;
 mod password_reset;
+mod reseal;
 mod reset_candidates;
 mod reset_tokens;
 mod row;

@@ -13,12 +13,16 @@ mod login_oidc;
 mod login_password;
 mod outbox;
 mod password_reset;
+mod reseal;
 mod session;
 mod signing_keys;
 mod staff;
 mod staff_accounts;
 
-pub use audit::AuditStore;
+pub use audit::{
+    AuditChainStore, AuditStore, ChainExtent, ChainGrowth, NewLink, SignedHead, StoredHead, UnchainedEvent,
+    UnchainedPage, WorkLease,
+};
 pub use change_password::{
     ChangePasswordStore, NewCredential, SetPassword, SetPasswordOutcome, TicketHolder,
 };
@@ -46,6 +50,7 @@ pub use password_reset::{
     CandidateKey, ConfirmedReset, LeasedResetRequest, MessageBudget, NewResetToken, PasswordResetStore,
     ResetOutcome, ResetRequest, ResetRows, ResetTokenHolder, SettleOutcome, SettledReset,
 };
+pub use reseal::{Passing, ResealStore, ResealedRow, SealedKind, SealedPage, SealedRow};
 pub use session::{EndSessions, Ended, Revocation, Rotation, RotationOutcome, SessionStore};
 pub use signing_keys::{SealedSigningKey, SigningKeyStore};
 pub use staff::{Act, Acted, DutyStore, REQUEST_RETENTION, RequestKey, StaffRights};
@@ -84,6 +89,8 @@ pub trait Store:
     + FallbackCredentialStore
     + SigningKeyStore
     + AuditStore
+    + AuditChainStore
+    + ResealStore
     + StoreHealth
 {
 }
@@ -103,6 +110,8 @@ impl<T> Store for T where
         + FallbackCredentialStore
         + SigningKeyStore
         + AuditStore
+        + AuditChainStore
+        + ResealStore
         + StoreHealth
 {
 }

@@ -19,7 +19,7 @@ const STATEMENTS: &str = "guardian_auth_sql_statements_total";
 const SOON: Duration = Duration::from_secs(30);
 
 /// Statements that run by the clock, beside the calls.
-const UPKEEP: [&str; 23] = [
+const UPKEEP: &[&str] = &[
     "next_hash_parameters",
     "read_revocations",
     "find_newest_signing_key",
@@ -43,6 +43,14 @@ const UPKEEP: [&str; 23] = [
     "find_recipient",
     "find_untold_failures",
     "settle_message",
+    "find_work_lease",
+    "take_work_lease",
+    "list_audit_heads",
+    "find_audit_stretch",
+    "find_unchained_events",
+    "add_audit_link",
+    "begin_audit_chain",
+    "move_audit_head",
 ];
 
 /// The last one of a sweep.

@@ -2,6 +2,7 @@
 
 mod activate_credential;
 mod audit;
+mod audit_chain;
 mod change_password;
 mod confirm_reset;
 mod contents;
@@ -27,6 +28,7 @@ mod outbox_tries;
 mod password_reset;
 mod plans;
 mod races;
+mod reseal;
 mod reset_candidates;
 mod reset_facts;
 mod reset_races;
