@@ -27,7 +27,10 @@ use crate::flows::password_reset::PasswordResetFlow;
 use crate::flows::refusal_log::{RefusalLog, RefusalWriter, refusal_log};
 use crate::flows::session::{ReuseCounts, SessionFlow};
 use crate::flows::session_tokens::TokenMint;
+use crate::flows::staff_parts::StaffParts;
 use crate::flows::upkeep::Upkeep;
+use crate::grpc::child::ChildHandlers;
+use crate::grpc::guardian::GuardianHandlers;
 use crate::grpc::login::LoginHandlers;
 use crate::grpc::login_bankid::LoginBankIdHandlers;
 use crate::grpc::login_oidc::LoginOidcHandlers;
@@ -35,6 +38,8 @@ use crate::grpc::password::PasswordHandlers;
 use crate::grpc::password_reset::PasswordResetHandlers;
 use crate::grpc::session::SessionHandlers;
 use crate::ports::rate_limiter::RateLimiter;
+use crate::proto::child_service_server::ChildServiceServer;
+use crate::proto::guardian_service_server::GuardianServiceServer;
 use crate::proto::login_bank_id_service_server::LoginBankIdServiceServer;
 use crate::proto::login_oidc_service_server::LoginOidcServiceServer;
 use crate::proto::login_service_server::LoginServiceServer;
@@ -56,6 +61,7 @@ pub(super) struct Flows {
     pub(super) wake: Wake,
     pub(super) mint: TokenMint,
     pub(super) duty: Arc<Duty>,
+    pub(super) staff: StaffParts,
 }
 
 pub(super) fn routes(
@@ -64,6 +70,7 @@ pub(super) fn routes(
     change_password: Arc<ChangePasswordFlow>,
     password_reset: Arc<PasswordResetFlow>,
     (oidc, bankid): (Arc<LoginOidcFlow>, Arc<LoginBankIdFlow>),
+    staff: &StaffParts,
     max_request_bytes: usize,
 ) -> Routes {
     let login = LoginServiceServer::new(LoginHandlers::new(login));
@@ -72,12 +79,16 @@ pub(super) fn routes(
     let reset = PasswordResetServiceServer::new(PasswordResetHandlers::new(password_reset));
     let oidc = LoginOidcServiceServer::new(LoginOidcHandlers::new(oidc));
     let bankid = LoginBankIdServiceServer::new(LoginBankIdHandlers::new(bankid));
+    let guardian = GuardianServiceServer::new(GuardianHandlers::new(staff.clone()));
+    let child = ChildServiceServer::new(ChildHandlers::new(staff.clone()));
     Routes::new(login.max_decoding_message_size(max_request_bytes))
         .add_service(oidc.max_decoding_message_size(max_request_bytes))
         .add_service(bankid.max_decoding_message_size(max_request_bytes))
         .add_service(session.max_decoding_message_size(max_request_bytes))
         .add_service(password.max_decoding_message_size(max_request_bytes))
         .add_service(reset.max_decoding_message_size(max_request_bytes))
+        .add_service(guardian.max_decoding_message_size(max_request_bytes))
+        .add_service(child.max_decoding_message_size(max_request_bytes))
 }
 
 /// What flows share.
@@ -163,6 +174,13 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         vault: Arc::clone(vault) as _,
         clock: Arc::clone(clock),
     };
+    let staff = StaffParts {
+        store: Arc::clone(&shared_store) as _,
+        vault: Arc::clone(vault) as _,
+        revocations: Arc::clone(&revocations) as _,
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+    };
     let keys = parts::signing_keys(SqlStore::clone(store), Arc::clone(vault), Arc::clone(&ring), outside);
     let upkeep = Upkeep {
         store: shared_store,
@@ -185,5 +203,6 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         organizations,
         mint,
         duty: Arc::new(duty),
+        staff,
     }
 }

@@ -160,6 +160,7 @@ impl App {
                 flows.change_password,
                 flows.password_reset,
                 (Arc::clone(&eid.oidc), Arc::clone(&eid.bankid)),
+                &flows.staff,
                 config.listen.max_request_bytes,
             ),
             callers: callers(&config),

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod login_password;
 pub mod message;
 pub mod message_text;
+pub mod name_search;
 pub mod oidc;
 pub mod organization;
 pub mod passphrase;

@@ -29,4 +29,5 @@ pub mod reset_requests;
 pub mod session;
 pub mod session_tokens;
 pub mod signing_keys;
+pub mod staff_parts;
 pub mod upkeep;

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod at_work;
 pub mod caller;
+pub mod child;
 pub mod client_address;
 pub mod connection;
 pub mod context;
@@ -14,6 +15,7 @@ pub mod deadline;
 mod eid_login;
 pub mod fields;
 pub mod front;
+pub mod guardian;
 pub mod health;
 pub mod incident;
 pub mod jwks;
