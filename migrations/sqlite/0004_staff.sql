@@ -11,6 +11,12 @@ ALTER TABLE child ADD COLUMN names_folded INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE child ADD COLUMN merged_into TEXT;
 CREATE INDEX guardian_to_fold ON guardian (id) WHERE names_folded = 0;
 CREATE INDEX child_to_fold ON child (id) WHERE names_folded = 0;
+CREATE INDEX guardian_by_merged_into ON guardian (merged_into) WHERE merged_into IS NOT NULL;
+-- Walks through an organization, a page at a time, in search of duplicates.
+CREATE INDEX guardian_by_organization ON guardian (organization, id);
+CREATE INDEX child_by_organization ON child (organization, id);
+CREATE INDEX guardian_by_mobile ON guardian (organization, mobile_canonical) WHERE mobile_canonical IS NOT NULL;
+CREATE INDEX number_proposal_by_guardian ON number_proposal (guardian_id);
 
 -- Rows of staff have 'staff' as source, beside those of the sources. confirmed_how: by what staff were convinced.
 ALTER TABLE child_link ADD COLUMN confirmed_staff_id TEXT;

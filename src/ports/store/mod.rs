@@ -5,11 +5,14 @@
 
 mod audit;
 mod change_password;
+mod data_subject;
 mod directory_import;
+mod duplicates;
 mod eid_login;
 mod login_bankid;
 mod login_oidc;
 mod login_password;
+mod merge;
 mod outbox;
 mod password_reset;
 mod session;
@@ -20,8 +23,13 @@ pub use audit::AuditStore;
 pub use change_password::{
     ChangePasswordStore, NewCredential, SetPassword, SetPasswordOutcome, TicketHolder,
 };
+pub use data_subject::{DataSubjectStore, EraseOutcome, ErasedGuardian, Held, HeldRow, HeldSection};
 pub use directory_import::{
     DirectoryStore, KnownRows, PreparedChild, PreparedGuardian, PreparedRow, PreparedSchool, SealedNationalId,
+};
+pub use duplicates::{
+    ChildLookAlikes, DuplicateStore, LookAlike, LookAlikes, SealedNumber, SummarizedChild,
+    SummarizedGuardian, Walked,
 };
 pub use eid_login::{
     DeniedEidLogin, EidLoginStore, EidOpenOutcome, NewEidSession, NewEvidence, NumberProposal,
@@ -30,6 +38,10 @@ pub use login_bankid::{BankIdOrder, CollectorLease, LoginBankIdStore, Progress};
 pub use login_oidc::{LoginOidcStore, OidcAttempt, TakenAttempt};
 pub use login_password::{
     ChangeTicket, Failure, FailureCount, HashParametersInUse, LoginPasswordStore, NewSession, OpenOutcome,
+};
+pub use merge::{
+    ChildMerge, ChildMergeOutcome, GuardianMerge, MadeMerge, MergeCounts, MergeOutcome, MergeSeals,
+    MergeStore, UndoMerge, UndoOutcome,
 };
 pub use outbox::{
     FAILURES_KEY_PREFIX, LeasedMessage, OutboxLevel, OutboxStore, Recipient, Settlement, TryCounts,
@@ -69,6 +81,9 @@ pub trait Store:
     + LoginBankIdStore
     + DirectoryStore
     + DutyStore
+    + DuplicateStore
+    + MergeStore
+    + DataSubjectStore
     + SigningKeyStore
     + AuditStore
     + StoreHealth
@@ -86,6 +101,9 @@ impl<T> Store for T where
         + LoginBankIdStore
         + DirectoryStore
         + DutyStore
+        + DuplicateStore
+        + MergeStore
+        + DataSubjectStore
         + SigningKeyStore
         + AuditStore
         + StoreHealth
