@@ -37,6 +37,9 @@ const MESSAGE_RETENTION: Duration = Duration::from_hours(90 * 24);
 /// that differ.
 const EID_RETENTION: Duration = Duration::from_hours(1);
 
+/// A merge is known for a day after it cannot be undone any more: until then the answer says why.
+const MERGE_RETENTION: Duration = Duration::from_hours(24);
+
 /// Feed rows are kept for twice as long as an access token can live, for replicas that start or lag.
 const FEED_RETENTION: Duration = Duration::from_secs(2 * ACCESS_TOKEN_LIFETIME.as_secs());
 
@@ -195,6 +198,11 @@ impl Upkeep {
         }
         for _ in 0..MOST_SWEEPS {
             if self.store.sweep_evidence(now).await? == 0 {
+                break;
+            }
+        }
+        for _ in 0..MOST_SWEEPS {
+            if self.store.sweep_merges(now.minus(MERGE_RETENTION)).await? == 0 {
                 break;
             }
         }

@@ -15,6 +15,8 @@ mod merges;
 mod record;
 mod search;
 
+pub(in crate::grpc) use merges::{Fields, not_found_duplicates, not_merged};
+
 /// The service over its flows.
 pub struct GuardianHandlers {
     parts: StaffParts,

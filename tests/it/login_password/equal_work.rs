@@ -19,7 +19,7 @@ const STATEMENTS: &str = "guardian_auth_sql_statements_total";
 const SOON: Duration = Duration::from_secs(30);
 
 /// Statements that run by the clock, beside the calls.
-const UPKEEP: [&str; 21] = [
+const UPKEEP: [&str; 22] = [
     "next_hash_parameters",
     "read_revocations",
     "find_newest_signing_key",
@@ -35,6 +35,7 @@ const UPKEEP: [&str; 21] = [
     "sweep_oidc_attempts",
     "sweep_bankid_orders",
     "sweep_eid_evidence",
+    "sweep_merges",
     "count_queued_messages",
     "lease_reset_requests",
     "lease_messages",
@@ -44,7 +45,7 @@ const UPKEEP: [&str; 21] = [
 ];
 
 /// The last one of a sweep.
-const LAST_SWEEP: &str = "sweep_eid_evidence";
+const LAST_SWEEP: &str = "sweep_merges";
 
 /// What an attempt made the service do, and what came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

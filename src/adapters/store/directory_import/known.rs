@@ -28,10 +28,21 @@ pub(super) struct KnownChild {
     pub given_name: String,
     pub family_name: String,
     pub school: SchoolId,
+    /// The child that stands for this one since staff merged the two.
+    pub merged_into: Option<ChildId>,
+}
+
+impl KnownChild {
+    /// The child that relations lead to.
+    pub(super) fn standing(&self) -> &ChildId {
+        self.merged_into.as_ref().unwrap_or(&self.id)
+    }
 }
 
 pub(super) struct KnownGuardian {
     pub id: GuardianId,
+    /// Staff merged it into another account, which has everything now.
+    pub is_merged: bool,
     pub profile: Profile,
     pub logins: Vec<KnownLogin>,
     /// The look-up digest of the number that the import put there.
@@ -45,6 +56,7 @@ impl KnownGuardian {
     pub(super) const fn new(id: GuardianId, profile: Profile) -> Self {
         Self {
             id,
+            is_merged: false,
             profile,
             logins: Vec::new(),
             identifier: None,

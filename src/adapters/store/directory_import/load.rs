@@ -30,11 +30,11 @@ const SCHOOLS: Listing = Listing {
 
 const CHILDREN: Listing = Listing {
     name: "load_children",
-    select: "SELECT t.id, t.source_key, t.given_name, t.family_name, t.school_id",
+    select: "SELECT t.id, t.source_key, t.given_name, t.family_name, t.school_id, t.merged_into",
     from: "child t WHERE t.id = wanted.column1",
 };
 
-const SELECT_GUARDIANS: &str = "SELECT t.id, t.source_key, t.given_name, t.family_name, t.locale, \
+const SELECT_GUARDIANS: &str = "SELECT t.id, t.source_key, t.given_name, t.family_name, t.locale, t.state, \
     t.email_delivered, t.email_canonical, t.mobile_delivered, t.mobile_canonical";
 
 /// PostgreSQL: logins and changes of password of these guardians wait for the batch or the batch for them, so that
@@ -116,6 +116,7 @@ pub(super) async fn known(
             given_name: row.column("given_name")?,
             family_name: row.column("family_name")?,
             school: row.parsed("school_id", SchoolId::parse)?,
+            merged_into: standing(unit, row.parsed_or_none("merged_into", ChildId::parse)?).await?,
         };
         known.children.insert(row.parsed("source_key", SourceKey::parse)?, child);
     }
@@ -133,6 +134,21 @@ pub(super) async fn known(
         known.identifier_holders.insert(row.digest("column1")?, row.parsed("found", GuardianId::parse)?);
     }
     Ok(known)
+}
+
+/// Merges of merges that are followed: no child is there more often.
+const MOST_MERGES: usize = 16;
+
+/// The child that stands for one that was merged. There are few of them, so each is asked for alone.
+async fn standing(unit: &mut Unit, merged_into: Option<ChildId>) -> Result<Option<ChildId>, PortError> {
+    let Some(mut last) = merged_into else { return Ok(None) };
+    for _ in 0..MOST_MERGES {
+        let rows = CHILDREN.rows(unit, std::slice::from_ref(&last)).await?;
+        let next = rows.first().map(|row| row.parsed_or_none("merged_into", ChildId::parse)).transpose()?;
+        let Some(next) = next.flatten() else { break };
+        last = next;
+    }
+    Ok(Some(last))
 }
 
 /// The keys that the rows of a batch name.
@@ -191,7 +207,9 @@ async fn guardians(
     for row in GUARDIANS.of(unit.dialect()).rows(unit, &ids).await? {
         let id = row.parsed("id", GuardianId::parse)?;
         let key = row.parsed("source_key", SourceKey::parse)?;
-        guardians.insert(id.clone(), KnownGuardian::new(id.clone(), profile(&row)?));
+        let mut guardian = KnownGuardian::new(id.clone(), profile(&row)?);
+        guardian.is_merged = row.column::<&str>("state")? == "merged";
+        guardians.insert(id.clone(), guardian);
         keys_by_id.insert(id, key);
     }
     for row in LOGINS.rows(unit, &ids).await? {

@@ -131,6 +131,11 @@ fn plan_child<'r>(
     if before.is_some_and(|before| before.id != child.id) {
         return Err(known_meanwhile());
     }
+    if before.is_some_and(|before| before.merged_into.is_some()) {
+        let message =
+            "Staff merged this child into another one. The row changes nothing; relations to it lead there.";
+        return Ok(Change::Unchanged.with(vec![finding("key", "child_merged", message)]));
+    }
     let Some(school) = known.schools.get(&record.school) else {
         let message = "No school has this key. Deliver the school first.";
         return Ok(RowOutcome::Rejected(vec![finding("school", "unknown_school", message)]));
@@ -153,6 +158,7 @@ fn plan_child<'r>(
             given_name: record.given_name.clone(),
             family_name: record.family_name.clone(),
             school: school.id.clone(),
+            merged_into: None,
         };
         known.children.insert(record.key.clone(), now);
     }

@@ -30,6 +30,10 @@ pub(super) fn plan<'r>(
     known: &mut Known,
     row: &'r PreparedGuardian,
 ) -> Result<RowOutcome, PortError> {
+    if known.guardians.get(&row.record.key).is_some_and(|before| before.is_merged) {
+        let message = "Staff merged this guardian's account into another one. The row changes nothing.";
+        return Ok(Change::Unchanged.with(vec![finding("key", "guardian_merged", message)]));
+    }
     let Some(links) = child_links(known, row) else {
         let message = "No child has this key. Deliver the child first.";
         return Ok(RowOutcome::Rejected(vec![finding("relations", "unknown_child", message)]));
@@ -67,7 +71,7 @@ fn child_links(known: &Known, row: &PreparedGuardian) -> Option<HashMap<ChildId,
     for relation in &row.record.relations {
         match relation {
             Relation::Child { child, confirmed } => {
-                *links.entry(known.children.get(child)?.id.clone()).or_insert(false) |= confirmed;
+                *links.entry(known.children.get(child)?.standing().clone()).or_insert(false) |= confirmed;
             }
             Relation::Contract { .. } => {}
         }
