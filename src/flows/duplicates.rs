@@ -1,18 +1,15 @@
 //! Looking for accounts and children that are there twice, a page at a time.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use crate::domain::duplicate::{DuplicateSign, Likeness, birth_date};
 use crate::domain::id::{ChildId, GuardianId};
 use crate::ports::error::PortError;
-use crate::ports::key_vault::{Purpose, Sealed};
 use crate::ports::store::{
     ChildLookAlikes, LookAlike, LookAlikes, SummarizedChild, SummarizedGuardian, Walked,
 };
 
 use super::duty::AtWork;
 use super::merge_guardians::open_number;
+use super::page_token;
 use super::staff_parts::StaffParts;
 
 /// Persons that are looked at in one question to the store, and questions on one page: a page may end for having looked
@@ -126,17 +123,14 @@ fn context<'a>(work: &'a AtWork, list: &'a str, of: &'a str) -> [&'a [u8]; 5] {
 
 fn seal_token(parts: &StaffParts, context: &[&[u8]], position: &Position) -> String {
     let text = format!("{}.{}", position.shown, position.after.as_deref().unwrap_or_default());
-    let sealed = parts.vault.seal(Purpose::PageToken, context, text.as_bytes());
-    format!("{}.{}", sealed.key_id, URL_SAFE_NO_PAD.encode(sealed.bytes))
+    page_token::seal(parts.vault.as_ref(), context, &text)
 }
 
 fn open_token(parts: &StaffParts, context: &[&[u8]], token: Option<&str>) -> Result<Position, Error> {
     let Some(token) = token else { return Ok(Position::default()) };
     let open = || {
-        let (key_id, bytes) = token.rsplit_once('.')?;
-        let sealed = Sealed { key_id: key_id.to_owned(), bytes: URL_SAFE_NO_PAD.decode(bytes).ok()? };
-        let opened = parts.vault.open(Purpose::PageToken, context, &sealed)?;
-        let (shown, after) = std::str::from_utf8(opened.expose()).ok()?.split_once('.')?;
+        let position = page_token::open(parts.vault.as_ref(), context, token)?;
+        let (shown, after) = position.split_once('.')?;
         let after = Some(after.to_owned()).filter(|after| !after.is_empty());
         Some(Position { after, shown: shown.parse().ok()? })
     };

@@ -1,5 +1,6 @@
 //! The order of steps, one file per story.
 
+pub mod activation_links;
 pub mod attempt;
 pub mod bankid_board;
 pub mod bankid_collector;
@@ -27,11 +28,13 @@ pub mod notices;
 pub mod one_time_token;
 pub mod organizations;
 pub mod outbox;
+pub mod page_token;
 pub mod password_reset;
 pub mod refusal_log;
 pub mod reset_requests;
 pub mod session;
 pub mod session_tokens;
 pub mod signing_keys;
+pub mod staff_accounts;
 pub mod staff_parts;
 pub mod upkeep;

@@ -18,6 +18,7 @@ mod duplicates;
 mod eid_login;
 mod erase;
 mod error;
+mod fallback_credential;
 mod held;
 mod login_bankid;
 mod login_oidc;
@@ -38,6 +39,8 @@ mod reset_tokens;
 mod row;
 mod session;
 mod signing_keys;
+mod staff_accounts;
+mod staff_changes;
 mod statement;
 mod unit;
 

@@ -9,6 +9,7 @@ mod data_subject;
 mod directory_import;
 mod duplicates;
 mod eid_login;
+mod fallback_credential;
 mod login_bankid;
 mod login_oidc;
 mod login_password;
@@ -18,6 +19,7 @@ mod password_reset;
 mod session;
 mod signing_keys;
 mod staff;
+mod staff_accounts;
 
 pub use audit::AuditStore;
 pub use change_password::{
@@ -34,6 +36,7 @@ pub use duplicates::{
 pub use eid_login::{
     DeniedEidLogin, EidLoginStore, EidOpenOutcome, NewEidSession, NewEvidence, NumberProposal,
 };
+pub use fallback_credential::{FallbackCredentialStore, NewActivation};
 pub use login_bankid::{BankIdOrder, CollectorLease, LoginBankIdStore, Progress};
 pub use login_oidc::{LoginOidcStore, OidcAttempt, TakenAttempt};
 pub use login_password::{
@@ -54,6 +57,10 @@ pub use password_reset::{
 pub use session::{EndSessions, Ended, Revocation, Rotation, RotationOutcome, SessionStore};
 pub use signing_keys::{SealedSigningKey, SigningKeyStore};
 pub use staff::{Act, Acted, DutyStore, REQUEST_RETENTION, RequestKey, StaffRights};
+pub use staff_accounts::{
+    AddStaffOutcome, BootstrapOutcome, NewInvitation, NewStaff, StaffChange, StaffChangeOutcome, StaffFilter,
+    StaffRightsChange, StaffStore,
+};
 
 use async_trait::async_trait;
 
@@ -84,6 +91,8 @@ pub trait Store:
     + DuplicateStore
     + MergeStore
     + DataSubjectStore
+    + StaffStore
+    + FallbackCredentialStore
     + SigningKeyStore
     + AuditStore
     + StoreHealth
@@ -104,6 +113,8 @@ impl<T> Store for T where
         + DuplicateStore
         + MergeStore
         + DataSubjectStore
+        + StaffStore
+        + FallbackCredentialStore
         + SigningKeyStore
         + AuditStore
         + StoreHealth

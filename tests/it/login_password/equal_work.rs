@@ -19,7 +19,7 @@ const STATEMENTS: &str = "guardian_auth_sql_statements_total";
 const SOON: Duration = Duration::from_secs(30);
 
 /// Statements that run by the clock, beside the calls.
-const UPKEEP: [&str; 22] = [
+const UPKEEP: [&str; 23] = [
     "next_hash_parameters",
     "read_revocations",
     "find_newest_signing_key",
@@ -35,6 +35,7 @@ const UPKEEP: [&str; 22] = [
     "sweep_oidc_attempts",
     "sweep_bankid_orders",
     "sweep_eid_evidence",
+    "sweep_staff_requests",
     "sweep_merges",
     "count_queued_messages",
     "lease_reset_requests",
