@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
 use super::world::World;
 
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 25] = [
     "school",
     "child",
     "guardian",
@@ -28,6 +28,11 @@ const TABLES: [&str; 20] = [
     "bankid_order",
     "eid_evidence",
     "number_proposal",
+    "staff_request",
+    "activation",
+    "merge",
+    "name_part",
+    "removed_child_link",
 ];
 
 /// Rows by table, each as text, sorted.
