@@ -174,13 +174,7 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         vault: Arc::clone(vault) as _,
         clock: Arc::clone(clock),
     };
-    let staff = StaffParts {
-        store: Arc::clone(&shared_store) as _,
-        vault: Arc::clone(vault) as _,
-        revocations: Arc::clone(&revocations) as _,
-        clock: Arc::clone(clock),
-        entropy: Arc::clone(entropy),
-    };
+    let staff = staff_parts(&shared_store, vault, &revocations, outside);
     let keys = parts::signing_keys(SqlStore::clone(store), Arc::clone(vault), Arc::clone(&ring), outside);
     let upkeep = Upkeep {
         store: shared_store,
@@ -204,5 +198,20 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         mint,
         duty: Arc::new(duty),
         staff,
+    }
+}
+
+fn staff_parts(
+    store: &Arc<SqlStore>,
+    vault: &Arc<DerivedKeyVault>,
+    revocations: &Arc<RecentRevocations>,
+    outside: &Outside,
+) -> StaffParts {
+    StaffParts {
+        store: Arc::clone(store) as _,
+        vault: Arc::clone(vault) as _,
+        revocations: Arc::clone(revocations) as _,
+        clock: Arc::clone(&outside.clock),
+        entropy: Arc::clone(&outside.entropy),
     }
 }

@@ -1,18 +1,25 @@
 //! The order of steps, one file per story.
 
 pub mod attempt;
+pub mod audit_events;
 pub mod bankid_board;
 pub mod bankid_collector;
 pub mod bankid_order;
 pub mod bankid_status;
 pub mod bankid_watch;
 pub mod change_password;
+pub mod child_links;
 pub mod devices;
 pub mod directory_import;
 pub mod duty;
 pub mod eid_login;
 pub mod failure_notices;
 pub mod gate;
+pub mod guardian_change;
+pub mod guardian_locks;
+pub mod guardian_record;
+pub mod guardian_search;
+pub mod identifiers;
 pub mod last_done;
 pub mod login_bankid;
 pub mod login_methods;
@@ -23,6 +30,7 @@ pub mod notices;
 pub mod one_time_token;
 pub mod organizations;
 pub mod outbox;
+pub mod page_token;
 pub mod password_reset;
 pub mod refusal_log;
 pub mod reset_requests;

@@ -17,12 +17,11 @@ pub fn seal(
     let key_id = vault.active_key_id().to_owned();
     let context = seal_context(organization, guardian, &key_id);
     let sealed = vault.seal(Purpose::NationalIdSeal, &context, canonical);
-    SealedNationalId {
-        scheme: national_id.scheme(),
-        index: vault.digest(Purpose::NationalIdIndex, &index_parts(organization, national_id)),
-        sealed: sealed.bytes,
-        key_id,
-    }
+    let parts = index_parts(organization, national_id);
+    let index = vault.digest(Purpose::NationalIdIndex, &parts);
+    let mut other_indexes = vault.digests(Purpose::NationalIdIndex, &parts);
+    other_indexes.retain(|other| *other != index);
+    SealedNationalId { scheme: national_id.scheme(), index, other_indexes, sealed: sealed.bytes, key_id }
 }
 
 /// What a sealed number is bound to: organization, table, row, column and key.

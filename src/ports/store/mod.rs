@@ -4,9 +4,12 @@
 //! transaction of its fact. Digests go in, never tokens.
 
 mod audit;
+mod audit_events;
 mod change_password;
 mod directory_import;
 mod eid_login;
+mod guardian;
+mod guardian_search;
 mod login_bankid;
 mod login_oidc;
 mod login_password;
@@ -17,6 +20,7 @@ mod signing_keys;
 mod staff;
 
 pub use audit::AuditStore;
+pub use audit_events::{AuditEventsStore, EventFilter, StoredEvent};
 pub use change_password::{
     ChangePasswordStore, NewCredential, SetPassword, SetPasswordOutcome, TicketHolder,
 };
@@ -25,6 +29,13 @@ pub use directory_import::{
 };
 pub use eid_login::{
     DeniedEidLogin, EidLoginStore, EidOpenOutcome, NewEidSession, NewEvidence, NumberProposal,
+};
+pub use guardian::{
+    Changed, ChildLink, Confirmation, ContactOnFile, GuardianStore, NewNumber, NumberOutcome, PasswordOnFile,
+    StoredGuardian, StoredIdentifier, StoredProposal, Withdrawn,
+};
+pub use guardian_search::{
+    ChildSummary, Found, GuardianQuery, GuardianSearchStore, GuardianSummary, SchoolName, SearchPlace, Viewer,
 };
 pub use login_bankid::{BankIdOrder, CollectorLease, LoginBankIdStore, Progress};
 pub use login_oidc::{LoginOidcStore, OidcAttempt, TakenAttempt};
@@ -69,6 +80,9 @@ pub trait Store:
     + LoginBankIdStore
     + DirectoryStore
     + DutyStore
+    + GuardianSearchStore
+    + GuardianStore
+    + AuditEventsStore
     + SigningKeyStore
     + AuditStore
     + StoreHealth
@@ -86,6 +100,9 @@ impl<T> Store for T where
         + LoginBankIdStore
         + DirectoryStore
         + DutyStore
+        + GuardianSearchStore
+        + GuardianStore
+        + AuditEventsStore
         + SigningKeyStore
         + AuditStore
         + StoreHealth

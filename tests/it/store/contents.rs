@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
 use super::world::World;
 
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 23] = [
     "school",
     "child",
     "guardian",
@@ -28,6 +28,9 @@ const TABLES: [&str; 20] = [
     "bankid_order",
     "eid_evidence",
     "number_proposal",
+    "removed_child_link",
+    "activation",
+    "name_part",
 ];
 
 /// Rows by table, each as text, sorted.
