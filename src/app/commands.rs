@@ -9,12 +9,16 @@ use prometheus_client::registry::Registry;
 use super::{Outside, eid, parts};
 use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::directory_file::DirectoryFile;
+use crate::adapters::revocations::RecentRevocations;
 use crate::adapters::store::{SqlStore, StoreMetrics};
 use crate::adapters::system::SystemEntropy;
 use crate::config::{Config, LimitsBackend, Mail, StoreBackend};
 use crate::domain::organization::Organization;
+use crate::domain::time::Timestamp;
 use crate::flows::directory_import::DirectoryImport;
+use crate::flows::outbox::Wake;
 use crate::flows::signing_keys::SigningKeyFlow;
+use crate::flows::staff_accounts::StaffAccounts;
 use crate::ports::directory_file::DirectoryRows;
 use crate::ports::entropy::Entropy;
 use crate::ports::store::StoreHealth as _;
@@ -26,11 +30,7 @@ pub fn entropy() -> Arc<dyn Entropy> {
 
 /// Today, UTC.
 pub fn today() -> jiff::civil::Date {
-    let now = Outside::of_this_machine().clock.now();
-    jiff::Timestamp::from_second(now.as_seconds())
-        .unwrap_or_default()
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .date()
+    Outside::of_this_machine().clock.now().utc_date()
 }
 
 /// Applies pending migrations; their names.
@@ -52,6 +52,27 @@ pub async fn signing_keys(config: &Config) -> anyhow::Result<SigningKeyFlow> {
     let store = connect(config).await?;
     let ring = Arc::new(JwtKeyring::new(config.issuer.clone()));
     Ok(parts::signing_keys(store, parts::vault(config)?, ring, &Outside::of_this_machine()))
+}
+
+/// The flow over accounts of staff, and the time.
+///
+/// # Errors
+/// If the store is away or lacks migrations.
+pub async fn staff_accounts(config: &Config) -> anyhow::Result<(StaffAccounts, Timestamp)> {
+    let outside = Outside::of_this_machine();
+    let store = connect(config).await?;
+    parts::settle_schema(config, &store).await?;
+    let now = outside.clock.now();
+    let flow = StaffAccounts {
+        store: Arc::new(store),
+        vault: parts::vault(config)?,
+        revocations: Arc::new(RecentRevocations::default()),
+        sends_text_messages: parts::sends_text_messages(config),
+        wake: Wake::default(),
+        clock: outside.clock,
+        entropy: outside.entropy,
+    };
+    Ok((flow, now))
 }
 
 /// Asks each dependency once; what was found, or why it failed.

@@ -27,6 +27,7 @@ use crate::flows::password_reset::PasswordResetFlow;
 use crate::flows::refusal_log::{RefusalLog, RefusalWriter, refusal_log};
 use crate::flows::session::{ReuseCounts, SessionFlow};
 use crate::flows::session_tokens::TokenMint;
+use crate::flows::staff_accounts::StaffAccounts;
 use crate::flows::staff_parts::StaffParts;
 use crate::flows::upkeep::Upkeep;
 use crate::grpc::child::ChildHandlers;
@@ -37,6 +38,7 @@ use crate::grpc::login_oidc::LoginOidcHandlers;
 use crate::grpc::password::PasswordHandlers;
 use crate::grpc::password_reset::PasswordResetHandlers;
 use crate::grpc::session::SessionHandlers;
+use crate::grpc::staff::StaffHandlers;
 use crate::ports::rate_limiter::RateLimiter;
 use crate::proto::child_service_server::ChildServiceServer;
 use crate::proto::guardian_service_server::GuardianServiceServer;
@@ -46,6 +48,7 @@ use crate::proto::login_service_server::LoginServiceServer;
 use crate::proto::password_reset_service_server::PasswordResetServiceServer;
 use crate::proto::password_service_server::PasswordServiceServer;
 use crate::proto::session_service_server::SessionServiceServer;
+use crate::proto::staff_service_server::StaffServiceServer;
 
 /// What the handlers are made of.
 pub(super) struct Flows {
@@ -61,7 +64,8 @@ pub(super) struct Flows {
     pub(super) wake: Wake,
     pub(super) mint: TokenMint,
     pub(super) duty: Arc<Duty>,
-    pub(super) staff: StaffParts,
+    pub(super) staff: Arc<StaffAccounts>,
+    pub(super) staff_parts: StaffParts,
 }
 
 pub(super) fn routes(
@@ -70,7 +74,7 @@ pub(super) fn routes(
     change_password: Arc<ChangePasswordFlow>,
     password_reset: Arc<PasswordResetFlow>,
     (oidc, bankid): (Arc<LoginOidcFlow>, Arc<LoginBankIdFlow>),
-    staff: &StaffParts,
+    (staff, staff_parts): (Arc<StaffAccounts>, &StaffParts),
     max_request_bytes: usize,
 ) -> Routes {
     let login = LoginServiceServer::new(LoginHandlers::new(login));
@@ -79,8 +83,9 @@ pub(super) fn routes(
     let reset = PasswordResetServiceServer::new(PasswordResetHandlers::new(password_reset));
     let oidc = LoginOidcServiceServer::new(LoginOidcHandlers::new(oidc));
     let bankid = LoginBankIdServiceServer::new(LoginBankIdHandlers::new(bankid));
-    let guardian = GuardianServiceServer::new(GuardianHandlers::new(staff.clone()));
-    let child = ChildServiceServer::new(ChildHandlers::new(staff.clone()));
+    let guardian = GuardianServiceServer::new(GuardianHandlers::new(staff_parts.clone()));
+    let child = ChildServiceServer::new(ChildHandlers::new(staff_parts.clone()));
+    let staff = StaffServiceServer::new(StaffHandlers::new(staff));
     Routes::new(login.max_decoding_message_size(max_request_bytes))
         .add_service(oidc.max_decoding_message_size(max_request_bytes))
         .add_service(bankid.max_decoding_message_size(max_request_bytes))
@@ -89,6 +94,7 @@ pub(super) fn routes(
         .add_service(reset.max_decoding_message_size(max_request_bytes))
         .add_service(guardian.max_decoding_message_size(max_request_bytes))
         .add_service(child.max_decoding_message_size(max_request_bytes))
+        .add_service(staff.max_decoding_message_size(max_request_bytes))
 }
 
 /// What flows share.
@@ -174,7 +180,16 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         vault: Arc::clone(vault) as _,
         clock: Arc::clone(clock),
     };
-    let staff = staff_parts(&shared_store, vault, &revocations, outside);
+    let staff_parts = staff_parts(&shared_store, vault, &revocations, outside);
+    let staff = StaffAccounts {
+        store: Arc::clone(&shared_store) as _,
+        vault: Arc::clone(vault) as _,
+        revocations: Arc::clone(&revocations) as _,
+        sends_text_messages: parts::sends_text_messages(config),
+        wake: wake.clone(),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+    };
     let keys = parts::signing_keys(SqlStore::clone(store), Arc::clone(vault), Arc::clone(&ring), outside);
     let upkeep = Upkeep {
         store: shared_store,
@@ -197,7 +212,8 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         organizations,
         mint,
         duty: Arc::new(duty),
-        staff,
+        staff: Arc::new(staff),
+        staff_parts,
     }
 }
 

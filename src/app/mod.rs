@@ -20,7 +20,8 @@ use eid::EidFlows;
 use flows::{FlowParts, Flows, flows, routes};
 
 pub use commands::{
-    directory_import, directory_rows, entropy, migrate, organization, probe, signing_keys, today,
+    directory_import, directory_rows, entropy, migrate, organization, probe, signing_keys, staff_accounts,
+    today,
 };
 
 use std::net::SocketAddr;
@@ -160,7 +161,7 @@ impl App {
                 flows.change_password,
                 flows.password_reset,
                 (Arc::clone(&eid.oidc), Arc::clone(&eid.bankid)),
-                &flows.staff,
+                (flows.staff, &flows.staff_parts),
                 config.listen.max_request_bytes,
             ),
             callers: callers(&config),

@@ -10,6 +10,7 @@ pub mod keys;
 mod logs;
 pub mod migrate;
 pub mod serve;
+pub mod staff;
 
 use std::future::Future;
 use std::io::{self, BufReader, Write as _};
@@ -54,6 +55,9 @@ pub enum Command {
     /// Make credentials for calling systems.
     #[command(subcommand)]
     Callers(CallersCommand),
+    /// Make the first account of staff.
+    #[command(subcommand)]
+    Staff(staff::StaffCommand),
     /// Look at and replace the keys that sign access tokens.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -86,6 +90,7 @@ pub fn run(cli: Cli) -> ExitCode {
             let result = callers::run(&name, crate::app::entropy().as_ref(), &mut io::stdout().lock());
             finish(result.map_err(anyhow::Error::from))
         }
+        Command::Staff(command) => with_config(config, |config| staff::run(config, command)),
         Command::Keys(command) => with_config(config, |config| keys::run(config, command)),
         Command::Canonicalize(args) => {
             let today = crate::app::today();

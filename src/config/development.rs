@@ -41,8 +41,13 @@ impl Config {
     ) -> Self {
         let listen = Listen { reflection: true, ..Listen::on_loopback() };
         let organizations: Vec<_> = [
-            ("sample-kommun", "Sample kommun", Region::Se, [Portal::Parent, Portal::Staff]),
-            ("voorbeeld-opvang", "Voorbeeld Opvang", Region::Nl, [Portal::Parent, Portal::Childminder]),
+            ("sample-kommun", "Sample kommun", Region::Se, vec![Portal::Parent, Portal::Staff]),
+            (
+                "voorbeeld-opvang",
+                "Voorbeeld Opvang",
+                Region::Nl,
+                vec![Portal::Parent, Portal::Childminder, Portal::Staff],
+            ),
         ]
         .into_iter()
         .filter_map(|(id, name, region, portals)| {

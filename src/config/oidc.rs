@@ -1,11 +1,11 @@
 //! `organizations.oidc`: the `OpenID` providers of an organization.
 
+mod identifier;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::oidc::{
-    ClaimMapping, ClaimSource, IdentifierScheme, Provider, ProviderId, Requirement, Strength,
-};
+use crate::domain::oidc::{ClaimMapping, IdentifierScheme, Provider, ProviderId, Strength};
 use crate::domain::organization::{OrganizationId, Portal};
 use crate::domain::secret::Secret;
 
@@ -186,7 +186,7 @@ fn read_one(
     let extra_params = reader
         .optional("extra_params", "further parameters of the request", &Each(PARAMETER), "`[]`")
         .unwrap_or_default();
-    let mapping = reader.section("identifier", read_mapping);
+    let mapping = reader.section("identifier", identifier::read);
     let strength = Strength {
         required_acr: reader.or(
             "required_acr",
@@ -230,7 +230,14 @@ fn read_one(
         Duration::from_secs(3),
     );
     check_asked(reader, &acr_values, &strength, mapping.as_ref());
-    let provider = Provider { id: id.clone()?, display_name: display_name?, portals: offered, login_hint };
+    check_staff(reader, &offered, &strength, mapping.as_ref());
+    let provider = Provider {
+        id: id.clone()?,
+        display_name: display_name?,
+        portals: offered,
+        issuer: issuer.clone()?,
+        login_hint,
+    };
     let access = OidcAccess {
         organization: organization?.clone(),
         provider: id?,
@@ -265,6 +272,20 @@ fn check_asked(
             "acr_values",
             "asks for something that no answer is checked for",
             "write required_acr, or identifier.require with the claim that tells which eID it was",
+        );
+    }
+}
+
+/// A session of staff by eID may change what guardians log in with: the provider must say how strong the authentication
+/// was, unless it names persons by a national number, as eIDs do.
+fn check_staff(reader: &Reader<'_>, offered: &[Portal], strength: &Strength, mapping: Option<&ClaimMapping>) {
+    let weak = strength.required_acr.is_empty()
+        && mapping.is_some_and(|it| it.scheme == IdentifierScheme::Opaque && it.require.is_empty());
+    if offered.contains(&Portal::Staff) && weak {
+        reader.fault(
+            "required_acr",
+            "is required at the portal staff: nothing else says that more than a password was asked",
+            "write the `acr` of an authentication of two factors, or identifier.require with the claim that tells it",
         );
     }
 }
@@ -327,69 +348,6 @@ fn read_auth(reader: &mut Reader<'_>) -> (Option<OidcClientAuth>, Option<(PathBu
         None => None,
     };
     (auth, certificate_file.zip(key_file))
-}
-
-fn read_mapping(identifier: &mut Reader<'_>) -> Option<ClaimMapping> {
-    let source = identifier.or(
-        "source",
-        "where the claim is believed from",
-        &Choice(&[
-            ("id_token", ClaimSource::IdToken),
-            ("userinfo", ClaimSource::Userinfo),
-            ("either", ClaimSource::Either),
-        ]),
-        ClaimSource::Either,
-    );
-    let claims = identifier.required(
-        "claims",
-        "exact names of the claim, URIs literally; of several exactly one must be there",
-        &Each(Text(1..=200)),
-    );
-    if claims.as_ref().is_some_and(Vec::is_empty) {
-        identifier.fault("claims", "is empty", "name the claim that identifies the person");
-    }
-    if claims.as_ref().is_some_and(|claims| claims.iter().any(|claim| is_email(claim))) {
-        identifier.fault(
-            "claims",
-            "names an e-mail address",
-            "an address never identifies a person: name another claim",
-        );
-    }
-    let scheme = identifier.required(
-        "scheme",
-        "what it holds",
-        &Choice(&[
-            ("se_pnr", IdentifierScheme::SePnr),
-            ("se_snr", IdentifierScheme::SeSnr),
-            ("se_any", IdentifierScheme::SeAny),
-            ("nl_bsn", IdentifierScheme::NlBsn),
-            ("opaque", IdentifierScheme::Opaque),
-        ]),
-    );
-    let strip_prefix = identifier.optional(
-        "strip_prefix",
-        "dropped in front of the value, which is refused without it",
-        &Text(1..=100),
-        "none",
-    );
-    let previous_claim =
-        identifier.optional("previous_claim", "the claim with the number before", &Text(1..=200), "none");
-    let require = identifier.optional_list("require", |reader| {
-        let claim = reader.required("claim", "a claim that must be there", &Text(1..=200));
-        let any_of = reader.required("any_of", "with one of these values", &Each(Text(1..=200)));
-        Some(Requirement { claim: claim?, any_of: any_of? })
-    });
-    let require = require.into_iter().flatten().collect();
-    Some(ClaimMapping { source, claims: claims?, scheme: scheme?, strip_prefix, require, previous_claim })
-}
-
-/// The names that e-mail addresses have in use, of URIs the last part: `email`, `mail`, `emailAddress`, the OID of `mail`.
-fn is_email(claim: &str) -> bool {
-    const NAMES: [&str; 6] =
-        ["email", "e-mail", "mail", "emailaddress", "email_address", "urn:oid:0.9.2342.19200300.100.1.3"];
-    let claim = claim.to_ascii_lowercase();
-    let last = claim.rsplit(['/', '#', '.']).next().unwrap_or_default();
-    NAMES.contains(&claim.as_str()) || NAMES.contains(&last)
 }
 
 /// A closing slash belongs to it: some issuers have one.

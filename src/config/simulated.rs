@@ -151,10 +151,12 @@ impl Config {
             for sample in samples {
                 let Some(id) = ProviderId::parse(sample.provider) else { continue };
                 let secret = secret_of(sample.provider);
-                self.oidc.push(sample.access(&organization.id, &id, simulated, secret));
+                let access = sample.access(&organization.id, &id, simulated, secret);
+                let issuer = access.issuer.clone();
+                self.oidc.push(access);
                 let display_name = sample.display_name.to_owned();
                 let portals = vec![Portal::Parent];
-                organization.oidc.push(Provider { id, display_name, portals, login_hint: false });
+                organization.oidc.push(Provider { id, display_name, portals, issuer, login_hint: false });
             }
         }
     }
@@ -234,6 +236,7 @@ impl Sample {
                 strip_prefix: self.strip_prefix.map(str::to_owned),
                 require: self.require.iter().map(requirement).collect(),
                 previous_claim: None,
+                staff_roles: None,
             },
             strength,
             pkce_unannounced: false,

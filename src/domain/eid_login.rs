@@ -5,6 +5,7 @@ use super::id::GuardianId;
 use super::identifier::NationalId;
 use super::login_password::AccountState;
 use super::organization::Portal;
+use super::staff::Role;
 
 /// Who the identity provider says the person is, in canonical form. Never an e-mail address: anybody can have one
 /// written into an eID.
@@ -16,6 +17,8 @@ pub struct Assertion {
     pub previous: Option<NationalId>,
     /// The family name as asserted, for diagnosis only: some banks write it in capitals.
     pub family_name: Option<String>,
+    /// The roles that the provider says a staff member has; `None` if it is not asked for any.
+    pub roles: Option<Vec<Role>>,
 }
 
 impl std::fmt::Debug for Assertion {
@@ -173,6 +176,7 @@ mod tests {
             id: AssertedId::National(number.into()),
             previous: None,
             family_name: family_name.map(str::to_owned),
+            roles: None,
         }
     }
 

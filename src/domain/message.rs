@@ -68,11 +68,15 @@ pub enum Template {
     FailedLogins,
     /// The password was closed after too many of them.
     PasswordClosed,
+    /// The link to choose a first password with, which staff issued to a guardian.
+    ActivationLink,
+    /// The same for somebody who was invited as staff.
+    StaffInvitation,
 }
 
 impl Template {
     /// All templates.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ResetLink,
         Self::NoPassword,
         Self::ContactSchool,
@@ -81,6 +85,8 @@ impl Template {
         Self::PasswordChanged,
         Self::FailedLogins,
         Self::PasswordClosed,
+        Self::ActivationLink,
+        Self::StaffInvitation,
     ];
 
     /// The name in the store and in the files of texts.
@@ -94,6 +100,8 @@ impl Template {
             Self::PasswordChanged => "password_changed",
             Self::FailedLogins => "failed_logins",
             Self::PasswordClosed => "password_closed",
+            Self::ActivationLink => "activation_link",
+            Self::StaffInvitation => "staff_invitation",
         }
     }
 

@@ -10,6 +10,7 @@ pub mod device;
 pub mod directory;
 pub mod directory_row;
 pub mod eid_login;
+pub mod fallback_credential;
 pub mod foreign_parameters;
 pub mod guardian_lock;
 pub mod id;

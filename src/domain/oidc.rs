@@ -9,6 +9,7 @@ use jiff::civil::Date;
 use super::eid_login::{AssertedId, Assertion};
 use super::identifier::{Bsn, NationalId, SwedishNumber};
 use super::organization::Portal;
+use super::staff::Role;
 
 pub use fault::OidcFault;
 
@@ -39,6 +40,8 @@ pub struct Provider {
     pub display_name: String,
     /// The portals that offer it.
     pub portals: Vec<Portal>,
+    /// Its issuer: what its own names for persons are told apart by.
+    pub issuer: String,
     /// Whether a portal may say who will log in (`login_hint`). Off by default: it puts a number into an address.
     pub login_hint: bool,
 }
@@ -85,6 +88,24 @@ pub struct ClaimMapping {
     pub require: Vec<Requirement>,
     /// The claim with the number before, if the provider has one.
     pub previous_claim: Option<String>,
+    /// At the portal `staff`: how the provider tells roles, if it is to be asked.
+    pub staff_roles: Option<RoleMapping>,
+}
+
+/// How a provider tells the roles of staff.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleMapping {
+    /// The claim, in the same place as the identifying claim.
+    pub claim: String,
+    /// Values of the claim with the role that each stands for. Others stand for none.
+    pub roles: Vec<(String, Role)>,
+}
+
+impl RoleMapping {
+    fn roles(&self, claims: &Claims) -> Vec<Role> {
+        let values = claims.get(&self.claim).map(Vec::as_slice).unwrap_or_default();
+        self.roles.iter().filter(|(value, _)| values.contains(value)).map(|(_, role)| *role).collect()
+    }
 }
 
 /// A claim that must have one of some values.
@@ -166,6 +187,7 @@ impl ClaimMapping {
                 Some(_) => return Err(OidcFault::ClaimMalformed),
             },
             family_name: claims.get("family_name").and_then(|names| names.first()).cloned(),
+            roles: self.staff_roles.as_ref().map(|mapping| mapping.roles(claims)),
         })
     }
 }

@@ -118,6 +118,12 @@ impl LinkPage {
         formed.then(|| Self(url.to_owned()))
     }
 
+    /// The page without the token, for people who type it; `None` if the token's place is not behind a `#`.
+    pub fn address(&self) -> Option<&str> {
+        let (address, fragment) = self.0.split_once('#')?;
+        fragment.contains(Self::PLACE).then_some(address)
+    }
+
     /// The link with a token.
     pub fn link(&self, token: &str) -> String {
         self.0.replace(Self::PLACE, token)

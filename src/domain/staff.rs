@@ -1,8 +1,10 @@
 //! Staff: what each role may do, for which schools, and with how strong a login.
 
 use super::id::{GuardianId, SchoolId};
-use super::organization::OrganizationId;
+use super::organization::{OrganizationId, Portal};
+use super::passphrase::Locale;
 use super::session::Method;
+use super::time::Timestamp;
 
 /// What a staff member may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +17,25 @@ pub enum Role {
     SchoolAdministrator,
     /// Finds out why a guardian cannot log in: looks, and changes nothing.
     SupportPerson,
+}
+
+/// Whose accounts: one person may have one in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Realm {
+    /// Those of guardians, at the portals `parent` and `childminder`.
+    Guardians,
+    /// Those of staff, at the portal `staff`.
+    Staff,
+}
+
+impl Realm {
+    /// Whose accounts a portal is for.
+    pub const fn of(portal: Portal) -> Self {
+        match portal {
+            Portal::Parent | Portal::Childminder => Self::Guardians,
+            Portal::Staff => Self::Staff,
+        }
+    }
 }
 
 /// A kind of work. Each rpc of a staff service is one; `grpc::access` says which.
@@ -176,6 +197,50 @@ impl Scope {
     }
 }
 
+/// An account of staff. No national id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaffAccount {
+    /// Its id.
+    pub id: GuardianId,
+    /// Given name.
+    pub given_name: String,
+    /// Family name.
+    pub family_name: String,
+    /// E-mail address as it was given.
+    pub email: String,
+    /// Mobile number as it was given.
+    pub mobile: String,
+    /// Language of messages.
+    pub locale: Locale,
+    /// The name to log in with.
+    pub user_name: String,
+    /// The role.
+    pub role: Role,
+    /// For whom.
+    pub scope: Scope,
+    /// Whether the member may work.
+    pub is_active: bool,
+    /// Changes with role, scope and state.
+    pub revision: i64,
+    /// The epoch that everything issued now carries.
+    pub credential_epoch: i64,
+    /// Whether there is a password.
+    pub has_password: bool,
+    /// Whether an eID finds the account.
+    pub has_eid: bool,
+    /// When the member was invited.
+    pub invited: Timestamp,
+}
+
+/// A school as staff see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct School {
+    /// Its id.
+    pub id: SchoolId,
+    /// Its name for people.
+    pub name: String,
+}
+
 /// A staff member who may work now, with the session that shows it. Made by `flows::duty` alone; every flow that works
 /// for staff asks for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +260,14 @@ pub struct OnDuty {
 }
 
 impl OnDuty {
+    /// Whether the session is strong enough for work that changes something.
+    pub const fn may_change(&self, policy: &StaffPolicy) -> bool {
+        match self.method {
+            Method::Eid => true,
+            Method::Password => policy.password_is_enough_because.is_some(),
+        }
+    }
+
     /// Whether the member may work in this organization: in the own one; operators appoint administrators in all.
     pub fn works_in(&self, organization: &OrganizationId) -> bool {
         self.home == *organization || self.role == Role::PlatformOperator

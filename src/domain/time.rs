@@ -28,6 +28,12 @@ impl Timestamp {
         Self(self.0 - self.0.rem_euclid(1000))
     }
 
+    /// The day, UTC.
+    pub fn utc_date(self) -> jiff::civil::Date {
+        // Beyond the calendar there is no such time.
+        jiff::Timestamp::from_millisecond(self.0).unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC).date()
+    }
+
     /// This time plus a span; stays at the end of time instead of overflowing.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {

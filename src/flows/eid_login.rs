@@ -14,6 +14,7 @@ use crate::domain::organization::Organization;
 use crate::domain::reference_code::ReferenceCode;
 use crate::domain::secret::Secret;
 use crate::domain::session::{Method, Session, lifetimes};
+use crate::domain::staff::Realm;
 use crate::domain::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::{Entropy, random_bytes};
@@ -105,9 +106,17 @@ impl EidLogin {
         identified: Identified,
     ) -> Result<SessionTokens, Error> {
         let now = self.clock.now();
-        let digests = self.digests(organization, identified.assertion.id.canonical());
+        let digests =
+            self.digests(organization, Realm::of(record.portal), identified.assertion.id.canonical());
         let accounts = self.store.eid_accounts(&organization.id, &digests).await?;
         match decide(accounts, record.portal) {
+            Some(Decision::LogIn(account))
+                if !self.has_asserted_role(record, &account, &identified).await? =>
+            {
+                let cause = Cause::RoleNotAsserted;
+                let known = Some(&account.guardian);
+                Err(Error::Denied(self.deny(record, &identified, cause, known, None, now).await?))
+            }
             Some(Decision::LogIn(account)) => {
                 self.begin_session(record, organization, &account, digests, identified, now).await
             }
@@ -121,6 +130,23 @@ impl EidLogin {
                 Err(Error::Denied(reference))
             }
             None => Err(self.absent(record, organization, &identified, now).await),
+        }
+    }
+
+    /// Whether the provider says that a staff member has the role of the account, where it is asked for roles. It takes
+    /// rights away, and gives none: accounts of staff are made by invitation only (domain rule 1).
+    async fn has_asserted_role(
+        &self,
+        record: &Record<'_>,
+        account: &EidAccount,
+        identified: &Identified,
+    ) -> Result<bool, PortError> {
+        match (Realm::of(record.portal), &identified.assertion.roles) {
+            (Realm::Guardians, _) | (Realm::Staff, None) => Ok(true),
+            (Realm::Staff, Some(roles)) => {
+                let rights = self.store.staff_rights(&account.guardian).await?;
+                Ok(rights.is_some_and(|rights| roles.contains(&rights.role)))
+            }
         }
     }
 
@@ -173,8 +199,8 @@ impl EidLogin {
         record.refused(&self.refusals, self.entropy.as_ref(), self.clock.now(), refusal, fact, None)
     }
 
-    fn digests(&self, organization: &Organization, canonical: &str) -> Vec<[u8; 32]> {
-        let parts = [organization.id.as_str().as_bytes(), canonical.as_bytes()];
+    fn digests(&self, organization: &Organization, realm: Realm, canonical: &str) -> Vec<[u8; 32]> {
+        let parts = national_id::index_parts(&organization.id, realm, canonical);
         self.vault.digests(Purpose::NationalIdIndex, &parts)
     }
 
@@ -257,7 +283,12 @@ impl EidLogin {
         identified: &Identified,
         now: Timestamp,
     ) -> Error {
-        match self.explain(organization, &identified.assertion).await {
+        let explained = match Realm::of(record.portal) {
+            Realm::Guardians => self.explain(organization, &identified.assertion).await,
+            // What guardians have there is no business of the staff portal.
+            Realm::Staff => Ok((Cause::UnknownNationalId, None)),
+        };
+        match explained {
             Ok((cause, guardian)) => {
                 let proposal = guardian
                     .as_ref()
@@ -279,13 +310,13 @@ impl EidLogin {
         let by_previous = match &assertion.previous {
             None => Vec::new(),
             Some(previous) => {
-                let digests = self.digests(organization, previous.canonical());
+                let digests = self.digests(organization, Realm::Guardians, previous.canonical());
                 self.store.eid_accounts(&organization.id, &digests).await?
             }
         };
         let temporary: Vec<_> = temporary_numbers(&assertion.id)
             .iter()
-            .flat_map(|canonical| self.digests(organization, canonical))
+            .flat_map(|canonical| self.digests(organization, Realm::Guardians, canonical))
             .collect();
         let namesakes = if by_previous.is_empty() && assertion.family_name.is_some() && !temporary.is_empty()
         {

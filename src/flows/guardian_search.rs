@@ -3,6 +3,7 @@
 use crate::domain::id::ChildId;
 use crate::domain::identifier::{LoginName, NationalId};
 use crate::domain::name_search::NameWords;
+use crate::domain::staff::Realm;
 use crate::ports::error::PortError;
 use crate::ports::key_vault::Purpose;
 use crate::ports::store::{ChildSummary, Found, GuardianQuery, GuardianSummary, SearchPlace};
@@ -78,7 +79,7 @@ impl GuardianSearchFlow {
         let query = match query {
             Query::Name(words) => GuardianQuery::Name(words.clone()),
             Query::NationalId(number) => {
-                let parts = index_parts(&work.organization.id, number);
+                let parts = index_parts(&work.organization.id, Realm::Guardians, number.canonical());
                 GuardianQuery::NationalId(self.parts.vault.digests(Purpose::NationalIdIndex, &parts))
             }
             Query::LoginName(name) => GuardianQuery::LoginName(name.clone()),

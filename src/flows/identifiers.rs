@@ -4,6 +4,7 @@ use crate::domain::audit::Fact;
 use crate::domain::id::{GuardianId, ProposalId};
 use crate::domain::identifier::NationalId;
 use crate::domain::identifier_change::{IdentifierChange, IdentifierRefusal, Scheme};
+use crate::domain::staff::Realm;
 use crate::ports::error::PortError;
 use crate::ports::key_vault::Purpose;
 use crate::ports::store::{Acted, NewNumber, NumberOutcome};
@@ -94,7 +95,7 @@ impl IdentifierFlow {
             Source::Proposal(id) => Some(id.clone()),
         };
         let digests = |number: &NationalId| {
-            let parts = index_parts(&work.organization.id, number);
+            let parts = index_parts(&work.organization.id, Realm::Guardians, number.canonical());
             self.parts.vault.digests(Purpose::NationalIdIndex, &parts)
         };
         let new = NewNumber {

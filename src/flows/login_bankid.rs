@@ -243,6 +243,7 @@ impl LoginBankIdFlow {
                 id: AssertedId::National(signed.person),
                 previous: None,
                 family_name: Some(signed.family_name),
+                roles: None,
             },
             order: Some(order.id.clone()),
             evidence: Some((signed.evidence, policy.evidence_retention)),

@@ -1,5 +1,6 @@
 //! The order of steps, one file per story.
 
+pub mod activation_links;
 pub mod attempt;
 pub mod audit_events;
 pub mod bankid_board;
@@ -37,5 +38,6 @@ pub mod reset_requests;
 pub mod session;
 pub mod session_tokens;
 pub mod signing_keys;
+pub mod staff_accounts;
 pub mod staff_parts;
 pub mod upkeep;

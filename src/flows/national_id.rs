@@ -3,6 +3,7 @@
 use crate::domain::id::GuardianId;
 use crate::domain::identifier::NationalId;
 use crate::domain::organization::OrganizationId;
+use crate::domain::staff::Realm;
 use crate::ports::key_vault::{KeyVault, Purpose};
 use crate::ports::store::SealedNationalId;
 
@@ -13,15 +14,26 @@ pub fn seal(
     guardian: &GuardianId,
     national_id: &NationalId,
 ) -> SealedNationalId {
-    let canonical = national_id.canonical().as_bytes();
+    let id = (national_id.scheme(), national_id.canonical());
+    seal_for(vault, organization, Realm::Guardians, guardian, id)
+}
+
+/// The same for an account of either realm, and for any identifier: its scheme and its canonical form.
+pub fn seal_for(
+    vault: &dyn KeyVault,
+    organization: &OrganizationId,
+    realm: Realm,
+    account: &GuardianId,
+    (scheme, canonical): (&'static str, &str),
+) -> SealedNationalId {
     let key_id = vault.active_key_id().to_owned();
-    let context = seal_context(organization, guardian, &key_id);
-    let sealed = vault.seal(Purpose::NationalIdSeal, &context, canonical);
-    let parts = index_parts(organization, national_id);
+    let context = seal_context(organization, account, &key_id);
+    let sealed = vault.seal(Purpose::NationalIdSeal, &context, canonical.as_bytes());
+    let parts = index_parts(organization, realm, canonical);
     let index = vault.digest(Purpose::NationalIdIndex, &parts);
     let mut other_indexes = vault.digests(Purpose::NationalIdIndex, &parts);
     other_indexes.retain(|other| *other != index);
-    SealedNationalId { scheme: national_id.scheme(), index, other_indexes, sealed: sealed.bytes, key_id }
+    SealedNationalId { scheme, index, other_indexes, sealed: sealed.bytes, key_id }
 }
 
 /// What a sealed number is bound to: organization, table, row, column and key.
@@ -40,7 +52,13 @@ pub fn seal_context<'a>(
 }
 
 /// What is digested for look-up. The organization is part of it: temporary numbers are unique only inside theirs, and
-/// nobody who reads two organizations' rows can tell that they know the same person.
-pub fn index_parts<'a>(organization: &'a OrganizationId, national_id: &'a NationalId) -> [&'a [u8]; 2] {
-    [organization.as_str().as_bytes(), national_id.canonical().as_bytes()]
+/// nobody who reads two organizations' rows can tell that they know the same person. So is the realm: a teacher who is a
+/// parent at the same organization has two accounts with one number.
+pub fn index_parts<'a>(organization: &'a OrganizationId, realm: Realm, canonical: &'a str) -> Vec<&'a [u8]> {
+    let mut parts = vec![organization.as_str().as_bytes(), canonical.as_bytes()];
+    match realm {
+        Realm::Guardians => {}
+        Realm::Staff => parts.push(b"staff"),
+    }
+    parts
 }

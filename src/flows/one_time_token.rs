@@ -24,6 +24,8 @@ impl TokenKind {
     pub const CHANGE_TICKET: Self = Self("gct_");
     /// In the link that sets a new password.
     pub const RESET: Self = Self("grt_");
+    /// In the link that staff issued, to choose a first password with.
+    pub const ACTIVATION: Self = Self("gak_");
     /// Binds a login with an eID to the browser that began it.
     pub const BINDING: Self = Self("gbs_");
     /// The `state` of a login at an `OpenID` provider.
@@ -39,6 +41,11 @@ impl TokenKind {
     pub fn new_token(self, entropy: &dyn Entropy) -> Secret<String> {
         let random = random_bytes::<RANDOM_BYTES>(entropy);
         Secret::new(format!("{}{}", self.0, URL_SAFE_NO_PAD.encode(random)))
+    }
+
+    /// A token from bytes that were derived: the same bytes give the same token.
+    pub fn derived_token(self, bytes: [u8; RANDOM_BYTES]) -> Secret<String> {
+        Secret::new(format!("{}{}", self.0, URL_SAFE_NO_PAD.encode(bytes)))
     }
 
     /// Whether a text has the form of such a token; anything else is refused before the store is asked.

@@ -12,6 +12,7 @@ use crate::domain::identifier::{Bsn, NationalId};
 use crate::domain::message::{Channel, MOST_AGE, NewMessage};
 use crate::domain::organization::{Organization, OrganizationId};
 use crate::domain::password_reset::{self, Decision, Identification, MAIL_REFILL, MAILS_AT_ONCE};
+use crate::domain::staff::Realm;
 use crate::domain::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::{Entropy, random_bytes};
@@ -170,7 +171,10 @@ impl ResetRequests {
 
     fn digests(&self, organization: &OrganizationId, bsn: &Bsn) -> Vec<[u8; 32]> {
         let number = NationalId::Bsn(bsn.clone());
-        self.vault.digests(Purpose::NationalIdIndex, &national_id::index_parts(organization, &number))
+        self.vault.digests(
+            Purpose::NationalIdIndex,
+            &national_id::index_parts(organization, Realm::Guardians, number.canonical()),
+        )
     }
 
     /// The same rows for every decision: only what they hold differs.

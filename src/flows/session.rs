@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use crate::domain::audit::{Event, Fact, Reuse, SessionEnd};
 use crate::domain::caller::Caller;
 use crate::domain::client::ClientContext;
@@ -17,10 +14,11 @@ use crate::ports::access_tokens::{AccessTokens, Claims, PublishedKeys, Revocatio
 use crate::ports::clock::Clock;
 use crate::ports::entropy::{Entropy, random_bytes};
 use crate::ports::error::PortError;
-use crate::ports::key_vault::{KeyVault, Purpose, Sealed};
+use crate::ports::key_vault::KeyVault;
 use crate::ports::store::{EndSessions, Rotation, RotationOutcome, Store};
 
 use super::organizations::Organizations;
+use super::page_token;
 use super::session_tokens::{RefreshToken, SessionTokens, TokenMint};
 
 /// Why a session call was not answered.
@@ -208,7 +206,11 @@ impl SessionFlow {
         let context: [&[u8]; 3] =
             [b"sessions", claims.guardian.as_str().as_bytes(), claims.portal.as_str().as_bytes()];
         let before = match page_token {
-            Some(text) => Some(self.open_page_token(&context, text).ok_or(Error::PageToken)?),
+            Some(text) => {
+                let position = page_token::open(self.vault.as_ref(), &context, text);
+                let id = position.as_deref().and_then(SessionId::parse);
+                Some(id.ok_or(Error::PageToken)?)
+            }
             None => None,
         };
         let now = self.clock.now();
@@ -218,23 +220,14 @@ impl SessionFlow {
             .await?;
         let full = sessions.len() > page_size as usize;
         sessions.truncate(page_size as usize);
-        let next = sessions.last().filter(|_| full).map(|last| {
-            let sealed = self.vault.seal(Purpose::PageToken, &context, last.id.as_str().as_bytes());
-            format!("{}.{}", sealed.key_id, URL_SAFE_NO_PAD.encode(sealed.bytes))
-        });
+        let last = sessions.last().filter(|_| full);
+        let next = last.map(|last| page_token::seal(self.vault.as_ref(), &context, last.id.as_str()));
         Ok(SessionPage { sessions, current: claims.session.clone(), next })
     }
 
     /// The public keys.
     pub fn signing_keys(&self) -> PublishedKeys {
         self.access.published(self.clock.now())
-    }
-
-    fn open_page_token(&self, context: &[&[u8]], text: &str) -> Option<SessionId> {
-        let (key_id, bytes) = text.rsplit_once('.')?;
-        let sealed = Sealed { key_id: key_id.to_owned(), bytes: URL_SAFE_NO_PAD.decode(bytes).ok()? };
-        let opened = self.vault.open(Purpose::PageToken, context, &sealed)?;
-        SessionId::parse(std::str::from_utf8(opened.expose()).ok()?)
     }
 
     fn organization_for(&self, caller: &Caller, session: &Session) -> Result<Arc<Organization>, Error> {

@@ -11,7 +11,7 @@ use crate::domain::session::ACCESS_TOKEN_LIFETIME;
 use crate::ports::access_tokens::Revocations;
 use crate::ports::clock::Clock;
 use crate::ports::error::PortError;
-use crate::ports::store::Store;
+use crate::ports::store::{REQUEST_RETENTION, Store};
 
 use super::last_done::LastDone;
 use super::organizations::Organizations;
@@ -204,6 +204,11 @@ impl Upkeep {
         }
         for _ in 0..MOST_SWEEPS {
             if self.store.sweep_evidence(now).await? == 0 {
+                break;
+            }
+        }
+        for _ in 0..MOST_SWEEPS {
+            if self.store.sweep_staff_requests(now.minus(REQUEST_RETENTION)).await? == 0 {
                 break;
             }
         }

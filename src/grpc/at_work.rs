@@ -8,11 +8,14 @@ use super::access::authorize_staff;
 use super::context::CallerContext;
 use super::fields::Faults;
 use super::status::{self, FaultReason};
-use crate::domain::organization::Portal;
+use crate::domain::identifier::NationalId;
+use crate::domain::organization::{Organization, Portal};
 use crate::flows::duty::{AtWork, Refused};
 use crate::ports::store::RequestKey;
 use crate::proto;
 
+/// Longest number as typed (`identifiers.md`, common screen).
+pub const MAX_NUMBER_BYTES: usize = 32;
 /// Characters of a UUID in its usual form.
 const UUID_LENGTH: usize = 36;
 
@@ -36,6 +39,24 @@ pub fn request_key(
 ) -> Option<Option<RequestKey>> {
     let id = faults.optional_parsed("request_id", request_id, uuid)?;
     Some(id.map(|id| context.request_key(id, message)))
+}
+
+/// A required national id as typed, by the rules of the organization's region.
+pub fn national_id(
+    faults: &mut Faults,
+    context: &CallerContext,
+    field: &'static str,
+    organization: &Organization,
+    typed: String,
+) -> Option<NationalId> {
+    let typed = faults.text(field, typed, MAX_NUMBER_BYTES)?;
+    match NationalId::parse(&typed, organization.region, context.today()) {
+        Ok(id) => Some(id),
+        Err(rejection) => {
+            faults.add(field, FaultReason::Malformed, rejection.reason());
+            None
+        }
+    }
 }
 
 /// The answer to a change that was not looked at.

@@ -14,6 +14,7 @@ use crate::domain::organization::Organization;
 use crate::domain::staff::OnDuty;
 use crate::flows::duty::Duty;
 use crate::flows::organizations::Organizations;
+use crate::ports::clock::Clock;
 use crate::ports::error::PortError;
 use crate::ports::store::RequestKey;
 
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) organizations: Arc<Organizations>,
     pub(super) incidents: Incidents,
     pub(super) duty: Arc<Duty>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// What a handler adds to the line of its call in the request log.
@@ -65,6 +67,11 @@ impl Record {
 }
 
 impl CallerContext {
+    /// Today, UTC: what short forms of numbers need.
+    pub fn today(&self) -> jiff::civil::Date {
+        self.shared.clock.now().utc_date()
+    }
+
     /// What a request with an id is known by when it comes again.
     pub fn request_key(&self, id: String, message: &[u8]) -> RequestKey {
         self.shared.duty.request_key(id, self.rpc, message)

@@ -107,7 +107,12 @@ impl Front {
             callers: parts.callers,
             trusted_proxies: parts.trusted_proxies,
             deadlines: parts.deadlines,
-            shared: Arc::new(Shared { organizations: parts.organizations, incidents, duty: parts.duty }),
+            shared: Arc::new(Shared {
+                organizations: parts.organizations,
+                incidents,
+                duty: parts.duty,
+                clock: Arc::clone(&parts.clock),
+            }),
             access_tokens: parts.access_tokens,
             clock: parts.clock,
             metrics: parts.metrics,

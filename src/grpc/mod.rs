@@ -31,6 +31,7 @@ mod plain;
 mod reflection;
 mod request_log;
 pub mod session;
+pub mod staff;
 pub mod status;
 pub mod tls;
 mod web;

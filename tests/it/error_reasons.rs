@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use guardian_auth::domain::id::IncidentId;
+use guardian_auth::domain::id::{GuardianId, IncidentId, SchoolId};
 use guardian_auth::domain::organization::Portal;
 use guardian_auth::domain::reference_code::ReferenceCode;
+use guardian_auth::domain::staff::Role;
 use guardian_auth::domain::time::Timestamp;
 use guardian_auth::grpc::status::{self, FaultReason, FieldFault, Outcome};
 use guardian_auth::proto::{self, ErrorReason};
@@ -21,6 +22,7 @@ const DOCUMENT: &str = include_str!("../../docs/errors.md");
 fn made() -> Vec<(ErrorReason, Status)> {
     let code = ReferenceCode::new([0; 8]);
     let wait = Duration::from_secs(7);
+    let epoch = Timestamp::from_millis(0);
     let faults = [FieldFault { field: "field", reason: FaultReason::Missing, description: "required" }];
     vec![
         (ErrorReason::InvalidRequest, status::invalid_request(&faults)),
@@ -42,6 +44,21 @@ fn made() -> Vec<(ErrorReason, Status)> {
         (ErrorReason::DeadlineExceeded, status::deadline_exceeded()),
         (ErrorReason::Internal, status::internal(IncidentId::new(Timestamp::from_millis(0), [0; 10]))),
         (ErrorReason::MethodUnknown, status::method_unknown()),
+        (ErrorReason::StaffTokenInvalid, status::staff_token_invalid()),
+        (ErrorReason::StaffNotAllowed, status::staff_not_allowed(Role::SupportPerson)),
+        (ErrorReason::StrongerLoginNeeded, status::stronger_login_needed()),
+        (ErrorReason::NotFound, status::not_found("guardian_id")),
+        (
+            ErrorReason::AlreadyExists,
+            status::already_exists("national_id", Some(&GuardianId::new(epoch, [0; 10]))),
+        ),
+        (ErrorReason::LinkNotConfirmed, status::link_not_confirmed()),
+        (ErrorReason::StaffLimitReached, status::staff_limit_reached(&SchoolId::new(epoch, [0; 10]), 5)),
+        (
+            ErrorReason::IssuingNeedsApproval,
+            status::issuing_needs_approval(&GuardianId::new(epoch, [0; 10]), 60),
+        ),
+        (ErrorReason::StateConflict, status::state_conflict("account_locked")),
     ]
 }
 

@@ -238,7 +238,7 @@ fn section(from: &str) -> BTreeSet<&'static str> {
 }
 
 /// One of each kind; a new kind does not compile until it has an arm, and then a row here.
-fn facts() -> [Fact; 20] {
+fn facts() -> [Fact; 47] {
     const fn exhaustive(fact: Fact) -> Fact {
         match fact {
             Fact::LoggedIn
@@ -260,7 +260,34 @@ fn facts() -> [Fact; 20] {
             | Fact::RefreshReused(_)
             | Fact::DirectoryImported
             | Fact::CredentialRemoved
-            | Fact::SigningKeyRotated => fact,
+            | Fact::SigningKeyRotated
+            | Fact::ActivationDenied(_)
+            | Fact::StaffBootstrapped
+            | Fact::StaffInvited
+            | Fact::StaffRoleChanged
+            | Fact::StaffDeactivated
+            | Fact::StaffReactivated
+            | Fact::CredentialIssued
+            | Fact::CredentialRevoked
+            | Fact::CredentialActivated
+            | Fact::IssuingApproved
+            | Fact::ChildLinkAdded
+            | Fact::ChildLinkConfirmed
+            | Fact::ChildLinkRemoved
+            | Fact::ContractConfirmed
+            | Fact::ContractRemoved
+            | Fact::IdentifierChanged
+            | Fact::IdentifiersShown
+            | Fact::NumberProposalRejected
+            | Fact::GuardianLocked
+            | Fact::GuardianUnlocked
+            | Fact::GuardiansMerged
+            | Fact::MergeUndone
+            | Fact::ChildrenMerged
+            | Fact::ChildMergeUndone
+            | Fact::GuardianExported
+            | Fact::GuardianErased
+            | Fact::DataResealed => fact,
         }
     }
     [
@@ -284,6 +311,33 @@ fn facts() -> [Fact; 20] {
         Fact::DirectoryImported,
         Fact::CredentialRemoved,
         Fact::SigningKeyRotated,
+        Fact::ActivationDenied(Cause::WrongActivationCode),
+        Fact::StaffBootstrapped,
+        Fact::StaffInvited,
+        Fact::StaffRoleChanged,
+        Fact::StaffDeactivated,
+        Fact::StaffReactivated,
+        Fact::CredentialIssued,
+        Fact::CredentialRevoked,
+        Fact::CredentialActivated,
+        Fact::IssuingApproved,
+        Fact::ChildLinkAdded,
+        Fact::ChildLinkConfirmed,
+        Fact::ChildLinkRemoved,
+        Fact::ContractConfirmed,
+        Fact::ContractRemoved,
+        Fact::IdentifierChanged,
+        Fact::IdentifiersShown,
+        Fact::NumberProposalRejected,
+        Fact::GuardianLocked,
+        Fact::GuardianUnlocked,
+        Fact::GuardiansMerged,
+        Fact::MergeUndone,
+        Fact::ChildrenMerged,
+        Fact::ChildMergeUndone,
+        Fact::GuardianExported,
+        Fact::GuardianErased,
+        Fact::DataResealed,
     ]
 }
 

@@ -50,6 +50,7 @@ mod session;
 mod signing_keys;
 #[cfg(feature = "dev")]
 mod simulators;
+mod staff;
 mod store;
 mod support;
 mod transport;

@@ -208,6 +208,7 @@ pub(super) mod tests {
                 strip_prefix: None,
                 require: Vec::new(),
                 previous_claim: None,
+                staff_roles: None,
             },
             strength: Strength::default(),
             pkce_unannounced: false,

@@ -5,6 +5,7 @@ use sqlx::{Arguments, Encode, Type};
 
 use crate::domain::bankid::{BankIdFault, Device, HintCode, OrderState};
 use crate::domain::directory::{LoginNameKind, SourceKey};
+use crate::domain::fallback_credential::{Delivery, RestsOn};
 use crate::domain::id::{
     ActivationId, AuditEventId, BankIdLoginId, ChildId, EvidenceId, GuardianId, MergeId, MessageId,
     ProposalId, ResetRequestId, SchoolId, SessionId,
@@ -111,6 +112,8 @@ bind_as! {
     SourceKey => &'a str, |value| value.as_str();
     LoginName => &'a str, |value| value.as_str();
     Email => &'a str, |value| value.as_str();
+    RestsOn => &'a str, |value| value.as_str();
+    Delivery => &'a str, |value| value.as_str();
     Channel => &'a str, |value| value.as_str();
     MessageState => &'a str, |value| value.as_str();
     DeliveryFault => &'a str, |value| value.as_str();

@@ -17,6 +17,7 @@ mod dialect;
 mod directory_import;
 mod eid_login;
 mod error;
+mod fallback_credential;
 mod guardian;
 mod guardian_locks;
 mod guardian_search;
@@ -35,6 +36,8 @@ mod reset_tokens;
 mod row;
 mod session;
 mod signing_keys;
+mod staff_accounts;
+mod staff_changes;
 mod statement;
 mod unit;
 

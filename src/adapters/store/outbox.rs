@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
 
+use crate::domain::fallback_credential::activation_of_key;
 use crate::domain::id::{AuditEventId, GuardianId, MessageId};
 use crate::domain::message::{Channel, MOST_ATTEMPTS, MessageState, NewMessage, Template};
 use crate::domain::organization::{OrganizationId, Portal};
@@ -42,8 +43,8 @@ macro_rules! lease_text {
                  ORDER BY due_ms LIMIT $4 ",
             $lock,
             ") UPDATE message SET due_ms = $3 WHERE id IN (SELECT id FROM due) \
-             RETURNING id, organization, portal, guardian_id, channel, template, locale, reference_code, attempts, \
-                 created_ms"
+             RETURNING id, organization, portal, guardian_id, channel, template, locale, reference_code, \
+                 idempotency_key, attempts, created_ms"
         )
     };
 }
@@ -141,6 +142,7 @@ fn leased(row: &AnyRow, lease: Timestamp) -> Result<LeasedMessage, PortError> {
         template: row.parsed("template", Template::parse)?,
         locale: row.parsed_or_none("locale", locale)?,
         reference: row.parsed_or_none("reference_code", ReferenceCode::parse)?,
+        activation: activation_of_key(row.column("idempotency_key")?),
         attempts: row.column("attempts")?,
         created: row.time("created_ms")?,
     })

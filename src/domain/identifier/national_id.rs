@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use super::{Bsn, CoordinationNumber, PersonalNumber, Rejection, SwedishNumber, TemporaryNumber};
+use super::{Bsn, CoordinationNumber, PersonalNumber, Region, Rejection, SwedishNumber, TemporaryNumber};
 
 const NOT_CANONICAL: Rejection = Rejection::new(
     "not_canonical",
@@ -26,6 +26,17 @@ pub enum NationalId {
 }
 
 impl NationalId {
+    /// Reads a number as people type it, by the rules of a region; `today` is what short forms of Swedish numbers need.
+    ///
+    /// # Errors
+    /// When it is no number of the region.
+    pub fn parse(typed: &str, region: Region, today: Date) -> Result<Self, Rejection> {
+        match region {
+            Region::Se => SwedishNumber::parse(typed, today).map(Self::from),
+            Region::Nl => Bsn::parse(typed).map(Self::from),
+        }
+    }
+
     /// Reads back what [`NationalId::canonical`] gave, and nothing else: for values that come from our own store.
     ///
     /// The date was checked against the day on which the number came in, and is not again.

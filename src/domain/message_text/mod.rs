@@ -3,6 +3,7 @@
 mod file;
 mod fill;
 mod gsm;
+mod sheet;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,9 +13,13 @@ use super::organization::Portal;
 use super::passphrase::Locale;
 use file::{Part, Section};
 use fill::{clean, escape, fill};
+pub use sheet::{SheetValues, sheet};
 
 /// Characters of one text message in the GSM 7-bit alphabet; a longer one is sent, and paid for, as several.
 const SMS_LENGTH: usize = 160;
+
+/// Characters of a text message with a link, whose token alone takes a third of one: two, joined.
+const SMS_WITH_LINK: usize = 2 * 153;
 
 /// Of the organization's name, this much stays in a text message that is too long.
 const SHORT_NAME: usize = 12;
@@ -27,7 +32,8 @@ pub struct Values<'a> {
     pub organization: &'a str,
     /// The portal that it is about.
     pub portal: Portal,
-    /// The link to set a new password with: an http(s) URL. [`Template::ResetLink`] needs it.
+    /// The link to set a password with: an http(s) URL. [`Template::ResetLink`], [`Template::ActivationLink`] and
+    /// [`Template::StaffInvitation`] need it.
     pub link: Option<&'a str>,
     /// Where this portal begins: an http(s) URL.
     pub home: &'a str,
@@ -39,7 +45,8 @@ pub struct Values<'a> {
     pub reference: Option<&'a str>,
     /// How to reach the organization. Empty: its paragraph is left out.
     pub contact: &'a str,
-    /// When it happened, in UTC and saying so, e.g. `2026-11-20 14:32 UTC`. Its paragraph is left out without it.
+    /// When it happened, in UTC and saying so, e.g. `2026-11-20 14:32 UTC`; with [`Template::ActivationLink`] and
+    /// [`Template::StaffInvitation`], until when the link works. Its paragraph is left out without it.
     pub at_text: Option<&'a str>,
 }
 
@@ -88,8 +95,9 @@ pub fn mail(template: Template, locale: Locale, values: &Values<'_>) -> Text {
     Text { subject, plain, html: html.unwrap_or_default() }
 }
 
-/// The text message of a template in a language; `None` where it has none. It fits into one message if the addresses in
-/// it are not too long: a long name of the organization is cut, and letters outside of the GSM alphabet lose their marks.
+/// The text message of a template in a language; `None` where it has none. It fits into one message, into two if it has a
+/// link, if the addresses in it are not too long: a long name of the organization is cut, and letters outside of the GSM
+/// alphabet lose their marks.
 pub fn text_message(template: Template, locale: Locale, values: &Values<'_>) -> Option<String> {
     let text = Section::of(locale, template.as_str()).get("sms")?;
     let name = gsm::spelled(&clean(values.organization));
@@ -98,7 +106,7 @@ pub fn text_message(template: Template, locale: Locale, values: &Values<'_>) -> 
         fill(text, |placeholder| Texts { locale, values: &values }.value(placeholder))
     };
     let whole = filled(&name)?;
-    let excess = gsm::length(&whole).saturating_sub(SMS_LENGTH);
+    let excess = gsm::length(&whole).saturating_sub(most(template));
     if excess == 0 {
         return Some(whole);
     }
@@ -106,6 +114,21 @@ pub fn text_message(template: Template, locale: Locale, values: &Values<'_>) -> 
     let kept = name.chars().count().saturating_sub(excess + 1).max(SHORT_NAME);
     let short: String = name.chars().take(kept).collect();
     filled(&format!("{}.", short.trim_end()))
+}
+
+/// The most that the text message of a template may take.
+const fn most(template: Template) -> usize {
+    match template {
+        Template::ActivationLink | Template::StaffInvitation => SMS_WITH_LINK,
+        Template::ResetLink
+        | Template::NoPassword
+        | Template::ContactSchool
+        | Template::WrongPortal
+        | Template::SeveralAccounts
+        | Template::PasswordChanged
+        | Template::FailedLogins
+        | Template::PasswordClosed => SMS_LENGTH,
+    }
 }
 
 /// The section with what closes every mail.
@@ -130,8 +153,8 @@ impl<'a> Texts<'a> {
         let values = self.values;
         let value = match name {
             "organization" => clean(values.organization),
-            "portal" => self.portal(values.portal).to_owned(),
-            "other_portal" => self.portal(values.portal.sibling()?).to_owned(),
+            "portal" => portal_word(self.locale, values.portal).to_owned(),
+            "other_portal" => portal_word(self.locale, values.portal.sibling()?).to_owned(),
             "link" => clean(values.link?),
             "home" => clean(values.home),
             "other_home" => clean(values.other_home?),
@@ -144,14 +167,6 @@ impl<'a> Texts<'a> {
         (!value.is_empty()).then_some(value.into())
     }
 
-    fn portal(&self, portal: Portal) -> &'static str {
-        self.word(match portal {
-            Portal::Parent => "portal_parent",
-            Portal::Childminder => "portal_childminder",
-            Portal::Staff => "portal_staff",
-        })
-    }
-
     fn lifetime(&self) -> String {
         let minutes = self.values.lifetime.as_secs() / 60;
         let (count, one, many) = if minutes >= 60 && minutes.is_multiple_of(60) {
@@ -162,6 +177,15 @@ impl<'a> Texts<'a> {
         let word = self.word(if count == 1 { one } else { many });
         fill(word, |name| (name == "count").then(|| count.to_string().into())).unwrap_or_default()
     }
+}
+
+/// What people call a portal.
+fn portal_word(locale: Locale, portal: Portal) -> &'static str {
+    Section::of(locale, WORDS).value(match portal {
+        Portal::Parent => "portal_parent",
+        Portal::Childminder => "portal_childminder",
+        Portal::Staff => "portal_staff",
+    })
 }
 
 /// Whether a paragraph is nothing but a placeholder of a URL: then it is a button in HTML.
@@ -217,6 +241,9 @@ mod tests {
         ("copy", &[]),
     ];
 
+    const SENT_AS_TEXT: [Template; 3] =
+        [Template::PasswordChanged, Template::ActivationLink, Template::StaffInvitation];
+
     fn values() -> Values<'static> {
         Values {
             organization: "Sample kommun",
@@ -245,6 +272,9 @@ mod tests {
             Template::PasswordChanged | Template::FailedLogins | Template::PasswordClosed => {
                 &["organization", "portal", "home", "contact", "at"]
             }
+            Template::ActivationLink | Template::StaffInvitation => {
+                &["organization", "portal", "link", "contact", "at"]
+            }
         }
     }
 
@@ -259,7 +289,7 @@ mod tests {
     #[test]
     fn every_file_has_every_part_of_every_template_and_nothing_else() {
         let mut expected: BTreeSet<&str> = Template::ALL.map(Template::as_str).into();
-        expected.extend([CLOSING, WORDS]);
+        expected.extend([CLOSING, WORDS, sheet::SHEET]);
         for locale in Locale::ALL {
             let names: Vec<&str> = sections(file(locale)).map(|(name, _)| name).collect();
             assert_eq!(names.len(), expected.len(), "{locale:?}: a section is there twice");
@@ -277,7 +307,7 @@ mod tests {
             if section.paragraphs().any(url_alone) {
                 expected.insert("button");
             }
-            if template == Template::PasswordChanged {
+            if SENT_AS_TEXT.contains(&template) {
                 expected.insert("sms");
             }
             assert_eq!(keys, expected, "{template:?} {locale:?}");
@@ -304,7 +334,9 @@ mod tests {
             assert_eq!(placeholders(section.value("subject")), BTreeSet::from(["organization"]));
             assert!(placeholders(section.value("button")).is_empty());
             let sms = placeholders(section.value("sms"));
-            assert!(sms.is_empty() || sms == BTreeSet::from(["organization", "home"]));
+            let linked = sms == BTreeSet::from(["organization", "link", "at"]);
+            assert_eq!(linked, most(template) == SMS_WITH_LINK, "{template:?} {locale:?}");
+            assert!(sms.is_empty() || linked || sms == BTreeSet::from(["organization", "home"]));
         }
         for locale in Locale::ALL {
             let words = Section::of(locale, WORDS);
@@ -422,19 +454,20 @@ mod tests {
     }
 
     #[test]
-    fn only_a_changed_password_is_told_by_text_message_and_it_fits_into_one() {
+    fn links_of_staff_and_a_changed_password_are_told_by_text_message_and_it_fits() {
+        let link = format!("https://ouders.noordrand-kinderopvang.nl/activeren#token=gak_{}", "x".repeat(43));
+        let values = || Values { link: Some(&link), ..values() };
         for (template, locale) in all() {
+            let gsm_fits = |text: &str| gsm::length(text) <= most(template);
             let Some(text) = text_message(template, locale, &values()) else {
-                assert_ne!(template, Template::PasswordChanged);
+                assert!(!SENT_AS_TEXT.contains(&template));
                 continue;
             };
-            assert_eq!(template, Template::PasswordChanged);
+            assert!(SENT_AS_TEXT.contains(&template));
             assert!(text.chars().all(|each| gsm::places(each).is_some()), "{text}");
             assert!(gsm_fits(&text), "{text}");
-            assert!(
-                text.contains("Sample kommun: ") && text.contains("https://portal.example.se/"),
-                "{text}"
-            );
+            let address = if most(template) == SMS_WITH_LINK { &link } else { "https://portal.example.se/" };
+            assert!(text.contains("Sample kommun: ") && text.contains(address), "{text}");
             let usual = Values {
                 organization: "Stichting Kinderopvang Noordrand",
                 home: "https://ouders.noordrand-kinderopvang.nl/",
@@ -446,12 +479,8 @@ mod tests {
             let text = text_message(template, locale, &long).unwrap();
             assert!(text.starts_with("Stichting Zo"), "{text}");
             assert!(gsm_fits(&text), "{text}");
-            assert!(text.contains("https://portal.example.se/"), "{text}");
+            assert!(text.contains(address), "{text}");
         }
-    }
-
-    fn gsm_fits(text: &str) -> bool {
-        gsm::length(text) <= SMS_LENGTH
     }
 
     /// Tags of a document; values cannot add one, as none of them holds `<` as such.
@@ -464,7 +493,7 @@ mod tests {
         #[test]
         fn no_value_brings_a_tag_or_a_line_break(
             organization in "\\PC*[\\r\\n\u{2028}\u{85}\u{202e}<>\"'&{}]*\\PC+", contact in "[\\PC\\s<>&\"{}]*",
-            reference in ".*", link in "[!-~]*", template in 0_usize..6, locale in 0_usize..3,
+            reference in ".*", link in "[!-~]*", template in 0..Template::ALL.len(), locale in 0_usize..3,
         ) {
             let (template, locale) = (Template::ALL[template], Locale::ALL[locale]);
             let link = format!("https://{link}");

@@ -93,6 +93,11 @@ impl NewPassword {
         Self(verified)
     }
 
+    /// A code that we made and that stands for a password once. The policy is for what people choose.
+    pub fn one_time_code(code: Secret<String>) -> Self {
+        Self(code)
+    }
+
     /// The password, for the hasher.
     pub fn expose(&self) -> &str {
         self.0.expose()

@@ -11,6 +11,7 @@ use crate::domain::organization::{Correspondence, Organization};
 use crate::domain::password_reset::EmailOnFile;
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
+use crate::flows::activation_links;
 use crate::flows::one_time_token::TokenKind;
 use crate::flows::password_reset::address_parts;
 use crate::ports::error::PortError;
@@ -36,10 +37,13 @@ impl Tried {
     }
 }
 
-/// A link with the digest of its token.
+/// A link.
 struct Link {
     url: Secret<String>,
-    digest: [u8; 32],
+    /// The digest of its token, if nobody else has it: it ends with a message that was not sent.
+    withdraw: Option<[u8; 32]>,
+    /// Until when it works, where the message says so.
+    until: Option<Timestamp>,
 }
 
 impl Outbox {
@@ -81,6 +85,12 @@ impl Outbox {
                 }
                 link
             }
+            Template::ActivationLink | Template::StaffInvitation => {
+                match self.activation_link(message, correspondence).await? {
+                    Ok(link) => Some(link),
+                    Err(fault) => return Ok(Tried::failed(fault)),
+                }
+            }
             Template::NoPassword
             | Template::ContactSchool
             | Template::WrongPortal
@@ -91,7 +101,7 @@ impl Outbox {
         };
         let locale = message.locale.unwrap_or(recipient.locale);
         let url = link.as_ref().map(|link| link.url.expose().as_str());
-        let when = utc(message.created);
+        let when = utc(link.as_ref().and_then(|link| link.until).unwrap_or(message.created));
         let values = values(message, organization, correspondence, url, &when);
         let text = message_text::mail(message.template, locale, &values);
         let mail = Mail {
@@ -111,7 +121,7 @@ impl Outbox {
                 log(message, &error);
                 // After the content was handed over nobody knows: the mail may arrive, and then its link must work.
                 let unsent = error.fault != DeliveryFault::BrokenOff;
-                let withdraw = link.filter(|_| unsent).map(|link| link.digest);
+                let withdraw = link.filter(|_| unsent).and_then(|link| link.withdraw);
                 Tried { fault: Some(error.fault), withdraw, not_before: None }
             }
         })
@@ -147,7 +157,28 @@ impl Outbox {
             expires: now.plus(policy.link_lifetime),
         };
         self.store.add_reset_token(&kept).await?;
-        Ok(Some(Link { url: Secret::new(pages.reset.link(token.expose())), digest }))
+        let url = Secret::new(pages.reset.link(token.expose()));
+        Ok(Some(Link { url, withdraw: Some(digest), until: None }))
+    }
+
+    /// The link to choose a first password with. Its token is the same at each try: a mail that was sent twice has one link.
+    async fn activation_link(
+        &self,
+        message: &LeasedMessage,
+        correspondence: &Correspondence,
+    ) -> Result<Result<Link, DeliveryFault>, PortError> {
+        let page = correspondence.pages.get(&message.portal).and_then(|pages| pages.activation.as_ref());
+        let (Some(page), Some(activation)) = (page, &message.activation) else {
+            return Ok(Err(DeliveryFault::NotConfigured));
+        };
+        let vault = self.vault.as_ref();
+        let token = activation_links::token(vault, activation);
+        let digest = activation_links::digest(vault, &token);
+        // What is sent must work: what was used, replaced or revoked since is sent to nobody.
+        let Some(expires) = self.store.link_activation(activation, &digest, self.clock.now()).await? else {
+            return Ok(Err(DeliveryFault::AccountChanged));
+        };
+        Ok(Ok(Link { url: Secret::new(page.link(token.expose())), withdraw: None, until: Some(expires) }))
     }
 
     async fn send_text(
@@ -162,9 +193,26 @@ impl Outbox {
         let Some(to) = recipient.mobile else {
             return Ok(Tried::failed(DeliveryFault::NoAddress));
         };
+        let link = match message.template {
+            Template::ActivationLink | Template::StaffInvitation => {
+                match self.activation_link(message, correspondence).await? {
+                    Ok(link) => Some(link),
+                    Err(fault) => return Ok(Tried::failed(fault)),
+                }
+            }
+            Template::ResetLink
+            | Template::NoPassword
+            | Template::ContactSchool
+            | Template::WrongPortal
+            | Template::SeveralAccounts
+            | Template::PasswordChanged
+            | Template::FailedLogins
+            | Template::PasswordClosed => None,
+        };
         let locale = message.locale.unwrap_or(recipient.locale);
-        let when = utc(message.created);
-        let values = values(message, organization, correspondence, None, &when);
+        let url = link.as_ref().map(|link| link.url.expose().as_str());
+        let when = utc(link.as_ref().and_then(|link| link.until).unwrap_or(message.created));
+        let values = values(message, organization, correspondence, url, &when);
         let Some(text) = message_text::text_message(message.template, locale, &values) else {
             return Ok(Tried::failed(DeliveryFault::MessageRefused));
         };

@@ -8,6 +8,7 @@ mod audit_events;
 mod change_password;
 mod directory_import;
 mod eid_login;
+mod fallback_credential;
 mod guardian;
 mod guardian_search;
 mod login_bankid;
@@ -18,6 +19,7 @@ mod password_reset;
 mod session;
 mod signing_keys;
 mod staff;
+mod staff_accounts;
 
 pub use audit::AuditStore;
 pub use audit_events::{AuditEventsStore, EventFilter, StoredEvent};
@@ -30,6 +32,7 @@ pub use directory_import::{
 pub use eid_login::{
     DeniedEidLogin, EidLoginStore, EidOpenOutcome, NewEidSession, NewEvidence, NumberProposal,
 };
+pub use fallback_credential::{FallbackCredentialStore, NewActivation};
 pub use guardian::{
     Changed, ChildLink, Confirmation, ContactOnFile, GuardianStore, NewNumber, NumberOutcome, PasswordOnFile,
     StoredGuardian, StoredIdentifier, StoredProposal, Withdrawn,
@@ -53,6 +56,10 @@ pub use password_reset::{
 pub use session::{EndSessions, Ended, Revocation, Rotation, RotationOutcome, SessionStore};
 pub use signing_keys::{SealedSigningKey, SigningKeyStore};
 pub use staff::{Act, Acted, DutyStore, REQUEST_RETENTION, RequestKey, StaffRights};
+pub use staff_accounts::{
+    AddStaffOutcome, BootstrapOutcome, NewInvitation, NewStaff, StaffChange, StaffChangeOutcome, StaffFilter,
+    StaffRightsChange, StaffStore,
+};
 
 use async_trait::async_trait;
 
@@ -83,6 +90,8 @@ pub trait Store:
     + GuardianSearchStore
     + GuardianStore
     + AuditEventsStore
+    + StaffStore
+    + FallbackCredentialStore
     + SigningKeyStore
     + AuditStore
     + StoreHealth
@@ -103,6 +112,8 @@ impl<T> Store for T where
         + GuardianSearchStore
         + GuardianStore
         + AuditEventsStore
+        + StaffStore
+        + FallbackCredentialStore
         + SigningKeyStore
         + AuditStore
         + StoreHealth

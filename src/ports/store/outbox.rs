@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::domain::audit::Event;
-use crate::domain::id::{AuditEventId, GuardianId, MessageId};
+use crate::domain::id::{ActivationId, AuditEventId, GuardianId, MessageId};
 use crate::domain::identifier::Mobile;
 use crate::domain::login_password::AccountState;
 use crate::domain::message::{Channel, DeliveryFault, MessageState, NewMessage, Template};
@@ -37,6 +37,8 @@ pub struct LeasedMessage {
     pub locale: Option<Locale>,
     /// The code of the request that it answers, if one.
     pub reference: Option<ReferenceCode>,
+    /// What the link to choose a first password stands for, if it carries one.
+    pub activation: Option<ActivationId>,
     /// Tries that counted so far.
     pub attempts: i64,
     /// When it was put in.

@@ -123,6 +123,7 @@ pub(super) fn offer(config: &mut Config) {
         id: ProviderId::parse("sample").unwrap(),
         display_name: "Sample".to_owned(),
         portals: vec![Portal::Parent],
+        issuer: "https://provider.example".to_owned(),
         login_hint: false,
     }];
 }

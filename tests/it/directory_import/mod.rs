@@ -19,6 +19,7 @@ use guardian_auth::domain::identifier::Region;
 use guardian_auth::domain::limits::LimitPolicy;
 use guardian_auth::domain::organization::{Organization, OrganizationId, Portal, SessionPolicy};
 use guardian_auth::domain::password::{HashParameters, PasswordPolicy};
+use guardian_auth::domain::staff::StaffPolicy;
 use guardian_auth::domain::time::Timestamp;
 use guardian_auth::flows::directory_import::{Summary, check};
 use guardian_auth::ports::directory_file::{ImportReport, NotedRow};

@@ -126,6 +126,7 @@ async fn sweden_connect() {
         provider.client_auth = OidcClientAuth::PrivateKeyJwt { key_file, key_id: None };
         provider.mapping = ClaimMapping {
             previous_claim: Some("https://id.oidc.se/claim/previousCoordinationNumber".to_owned()),
+            staff_roles: None,
             ..mapping(ClaimSource::IdToken, &[personal, coordination], IdentifierScheme::SeAny)
         };
     })

@@ -176,6 +176,7 @@ fn configure(config: &mut Config, providers: Vec<OidcAccess>) {
             id: access.provider.clone(),
             display_name: "Evil".to_owned(),
             portals: organization.portals.clone(),
+            issuer: access.issuer.clone(),
             login_hint: false,
         });
         config.oidc.push(access);
@@ -214,6 +215,7 @@ pub(crate) fn mapping(source: ClaimSource, claims: &[&str], scheme: IdentifierSc
         strip_prefix: None,
         require: Vec::new(),
         previous_claim: None,
+        staff_roles: None,
     }
 }
 

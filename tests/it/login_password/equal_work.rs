@@ -19,7 +19,7 @@ const STATEMENTS: &str = "guardian_auth_sql_statements_total";
 const SOON: Duration = Duration::from_secs(30);
 
 /// Statements that run by the clock, beside the calls.
-const UPKEEP: [&str; 23] = [
+const UPKEEP: [&str; 24] = [
     "next_hash_parameters",
     "read_revocations",
     "find_newest_signing_key",
@@ -37,6 +37,7 @@ const UPKEEP: [&str; 23] = [
     "sweep_eid_evidence",
     "find_guardians_to_fold",
     "find_children_to_fold",
+    "sweep_staff_requests",
     "count_queued_messages",
     "lease_reset_requests",
     "lease_messages",
@@ -46,7 +47,7 @@ const UPKEEP: [&str; 23] = [
 ];
 
 /// The last one of a sweep.
-const LAST_SWEEP: &str = "sweep_eid_evidence";
+const LAST_SWEEP: &str = "sweep_staff_requests";
 
 /// What an attempt made the service do, and what came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

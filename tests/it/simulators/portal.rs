@@ -44,6 +44,14 @@ impl Scripted {
 
 #[async_trait]
 impl LoginService for Scripted {
+    async fn activate_credential(
+        &self,
+        request: Request<proto::ActivateCredentialRequest>,
+    ) -> Result<Response<proto::ActivateCredentialResponse>, Status> {
+        Self::check(&request)?;
+        Err(status::method_unknown())
+    }
+
     async fn list_login_methods(
         &self,
         request: Request<proto::ListLoginMethodsRequest>,

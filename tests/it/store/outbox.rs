@@ -73,6 +73,7 @@ async fn a_message_is_read_back_as_it_was_put_in(world: World) {
         template: message.template.expect("a template"),
         locale: message.locale,
         reference: message.reference.clone(),
+        activation: None,
         attempts: 0,
         created: at(100),
     };

@@ -12,6 +12,7 @@ pub mod service;
 pub mod sms_gateway;
 pub mod smtp;
 pub mod sql;
+pub mod staff;
 
 use std::fs::File;
 use std::future::Future;

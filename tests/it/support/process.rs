@@ -65,3 +65,42 @@ impl Drop for Process {
         self.kill();
     }
 }
+
+/// A configuration on a database file in `directory`: the Swedish organization with the portals `parent` and `staff`, and
+/// a caller `admin` without anything else.
+pub fn minimal_config(directory: &Path) -> String {
+    use base64::Engine as _;
+    let mut key = [0; 32];
+    aws_lc_rs::rand::fill(&mut key).unwrap();
+    let key = base64::engine::general_purpose::STANDARD.encode(key);
+    std::fs::write(directory.join("master-key"), key).unwrap();
+    let directory = directory.display();
+    format!(
+        r#"
+issuer = "https://auth.example.se"
+[listen]
+grpc = "127.0.0.1:0"
+ops = "127.0.0.1:0"
+[store]
+backend = "sqlite"
+migrate_on_start = true
+[store.sqlite]
+path = "{directory}/guardian-auth.sqlite"
+[[keys.master]]
+id = "test"
+file = "{directory}/master-key"
+[[organizations]]
+id = "sample-kommun"
+display_name = "Sample kommun"
+region = "SE"
+portals = ["parent", "staff"]
+[[callers]]
+name = "admin"
+kind = "admin_portal"
+token_sha256 = ["{digest}"]
+organizations = ["sample-kommun"]
+portals = ["staff"]
+"#,
+        digest = "0".repeat(64),
+    )
+}

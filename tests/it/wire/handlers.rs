@@ -47,6 +47,15 @@ impl login::LoginService for Handlers {
         Ok(Response::new(proto::ListLoginMethodsResponse::default()))
     }
 
+    async fn activate_credential(
+        &self,
+        request: Request<proto::ActivateCredentialRequest>,
+    ) -> Result<Response<proto::ActivateCredentialResponse>, Status> {
+        let (context, message) = open(request)?;
+        authorize_fields(&context, &message.organization, message.portal)?;
+        Ok(Response::new(proto::ActivateCredentialResponse::default()))
+    }
+
     /// Answers with what it was told of the end user: `address|user agent|device token` as the device token.
     async fn login_with_password(
         &self,

@@ -6,12 +6,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use guardian_auth::adapters::key_vault::{DerivedKeyVault, MasterKey};
+use guardian_auth::adapters::revocations::RecentRevocations;
 use guardian_auth::domain::caller::{AllOrSome, Caller, CallerKind, SubjectName, TokenDigest, WebOrigin};
+use guardian_auth::domain::id::GuardianId;
 use guardian_auth::domain::identifier::Region;
 use guardian_auth::domain::limits::LimitPolicy;
 use guardian_auth::domain::organization::{Organization, OrganizationId, Portal, SessionPolicy};
 use guardian_auth::domain::password::PasswordPolicy;
+use guardian_auth::domain::secret::Secret;
+use guardian_auth::domain::staff::StaffPolicy;
 use guardian_auth::domain::time::Timestamp;
+use guardian_auth::flows::duty::Duty;
 use guardian_auth::flows::organizations::Organizations;
 use guardian_auth::grpc::caller::CallerDirectory;
 use guardian_auth::grpc::client_address::TrustedProxies;
@@ -24,6 +30,7 @@ use guardian_auth::ports::access_tokens::{AccessTokens, Claims, PublishedKeys};
 use guardian_auth::ports::clock::Clock;
 use guardian_auth::ports::entropy::Entropy;
 use guardian_auth::ports::error::PortError;
+use guardian_auth::ports::store::{DutyStore, StaffRights};
 use guardian_auth::proto::login_service_server::LoginServiceServer;
 use guardian_auth::proto::password_service_server::PasswordServiceServer;
 use guardian_auth::proto::session_service_server::SessionServiceServer;
@@ -60,6 +67,32 @@ pub struct SystemEntropy;
 impl Entropy for SystemEntropy {
     fn fill(&self, buffer: &mut [u8]) {
         aws_lc_rs::rand::fill(buffer).unwrap();
+    }
+}
+
+/// No token is a staff member's: the front answers as to a stranger.
+fn nobody_on_duty(organizations: Arc<Organizations>) -> Duty {
+    let key = MasterKey { id: "k1".to_owned(), key: Secret::new([1; 32]) };
+    Duty {
+        access: Arc::new(TwoKeys),
+        revocations: Arc::new(RecentRevocations::default()),
+        store: Arc::new(NoStaff),
+        organizations,
+        vault: Arc::new(DerivedKeyVault::new(&[key]).unwrap()),
+        clock: Arc::new(StillClock),
+    }
+}
+
+struct NoStaff;
+
+#[tonic::async_trait]
+impl DutyStore for NoStaff {
+    async fn staff_rights(&self, _: &GuardianId) -> Result<Option<StaffRights>, PortError> {
+        Ok(None)
+    }
+
+    async fn sweep_staff_requests(&self, _: Timestamp) -> Result<u64, PortError> {
+        Ok(0)
     }
 }
 
@@ -159,10 +192,12 @@ impl Setup {
         ];
         let health = Health::starting().await;
         health.set_ready(true).await;
+        let organizations = Arc::new(Organizations::new(organizations));
         let parts = Parts {
             routes,
             callers: callers(),
-            organizations: Arc::new(Organizations::new(organizations)),
+            duty: Arc::new(nobody_on_duty(Arc::clone(&organizations))),
+            organizations,
             trusted_proxies: TrustedProxies::default(),
             deadlines: Deadlines::default(),
             health,
