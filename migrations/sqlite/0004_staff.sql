@@ -111,7 +111,7 @@ CREATE TABLE name_part (
     person_id    TEXT NOT NULL,
     PRIMARY KEY (organization, kind, part, person_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX name_part_by_person ON name_part (person_id);
+CREATE INDEX name_part_by_person ON name_part (person_id, part);
 
 -- kind: 'guardian' or 'child'. sealed: what was moved, so that it can be moved back until undo_until_ms.
 CREATE TABLE merge (
@@ -142,6 +142,7 @@ CREATE TABLE work_lease (
 ALTER TABLE audit_event ADD COLUMN staff_id TEXT;
 ALTER TABLE audit_event ADD COLUMN child_id TEXT;
 ALTER TABLE audit_event ADD COLUMN detail TEXT;
+CREATE INDEX audit_event_by_staff ON audit_event (organization, staff_id, at_ms) WHERE staff_id IS NOT NULL;
 
 -- The chain: each row's digest is made of the one before and of its event. One chain an organization.
 CREATE TABLE audit_link (

@@ -180,13 +180,7 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         vault: Arc::clone(vault) as _,
         clock: Arc::clone(clock),
     };
-    let staff_parts = StaffParts {
-        store: Arc::clone(&shared_store) as _,
-        vault: Arc::clone(vault) as _,
-        revocations: Arc::clone(&revocations) as _,
-        clock: Arc::clone(clock),
-        entropy: Arc::clone(entropy),
-    };
+    let staff_parts = staff_parts(&shared_store, vault, &revocations, outside);
     let staff = StaffAccounts {
         store: Arc::clone(&shared_store) as _,
         vault: Arc::clone(vault) as _,
@@ -220,5 +214,20 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         duty: Arc::new(duty),
         staff: Arc::new(staff),
         staff_parts,
+    }
+}
+
+fn staff_parts(
+    store: &Arc<SqlStore>,
+    vault: &Arc<DerivedKeyVault>,
+    revocations: &Arc<RecentRevocations>,
+    outside: &Outside,
+) -> StaffParts {
+    StaffParts {
+        store: Arc::clone(store) as _,
+        vault: Arc::clone(vault) as _,
+        revocations: Arc::clone(revocations) as _,
+        clock: Arc::clone(&outside.clock),
+        entropy: Arc::clone(&outside.entropy),
     }
 }

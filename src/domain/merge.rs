@@ -16,10 +16,12 @@ pub const STAFF_SOURCE: &str = "staff";
 /// `STATE_CONFLICT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MergeConflict {
-    /// One of the accounts or children was merged into another already.
-    AlreadyMerged,
+    /// One of the accounts was merged into another already.
+    GuardianMerged,
     /// One of the accounts was erased.
-    AccountErased,
+    GuardianErased,
+    /// One of the children was merged into another already.
+    ChildMerged,
     /// The account or child that has everything was merged into another one since: that merge is undone first.
     MergedAgain,
     /// The merge is too long ago.
@@ -30,8 +32,9 @@ impl MergeConflict {
     /// The word in the metadata of the error.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::AlreadyMerged => "already_merged",
-            Self::AccountErased => "account_erased",
+            Self::GuardianMerged => "guardian_merged",
+            Self::GuardianErased => "guardian_erased",
+            Self::ChildMerged => "child_merged",
             Self::MergedAgain => "merged_again",
             Self::UndoExpired => "undo_expired",
         }

@@ -92,6 +92,11 @@ impl NameWords {
         Ok(Self { words })
     }
 
+    /// The words, parted by spaces: what is searched for, without how it was typed.
+    pub fn text(&self) -> String {
+        self.words.join(" ")
+    }
+
     /// The word to look up, and the others.
     pub fn first_and_others(&self) -> (&str, &[String]) {
         match self.words.split_first() {

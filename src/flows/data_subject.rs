@@ -101,7 +101,6 @@ fn values(parts: &StaffParts, work: &AtWork, row: &HeldRow) -> Result<Value, Err
         match held {
             Held::Nothing => values.insert((*name).to_owned(), Value::Null),
             Held::Text(text) => values.insert((*name).to_owned(), Value::from(text.as_str())),
-            Held::Number(number) => values.insert((*name).to_owned(), Value::from(*number)),
             Held::Time(at) => values.insert((*name).to_owned(), time(*at)),
             Held::Flag(flag) => values.insert((*name).to_owned(), Value::from(*flag)),
             Held::NationalId(guardian, sealed) => {

@@ -2,6 +2,7 @@
 
 pub mod activation_links;
 pub mod attempt;
+pub mod audit_events;
 pub mod bankid_board;
 pub mod bankid_collector;
 pub mod bankid_order;
@@ -9,6 +10,7 @@ pub mod bankid_status;
 pub mod bankid_watch;
 pub mod change_password;
 pub mod data_subject;
+pub mod child_links;
 pub mod devices;
 pub mod directory_import;
 pub mod duplicates;
@@ -16,6 +18,11 @@ pub mod duty;
 pub mod eid_login;
 pub mod failure_notices;
 pub mod gate;
+pub mod guardian_change;
+pub mod guardian_locks;
+pub mod guardian_record;
+pub mod guardian_search;
+pub mod identifiers;
 pub mod last_done;
 pub mod login_bankid;
 pub mod login_methods;

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use jiff::civil::Date;
+
 use crate::domain::audit::{Event, Fact};
 use crate::domain::id::GuardianId;
 use crate::domain::time::Timestamp;
 use crate::ports::access_tokens::Revocations;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
+use crate::ports::error::PortError;
 use crate::ports::key_vault::KeyVault;
 use crate::ports::store::{Ended, Store};
 
+use super::directory_import::date;
 use super::duty::AtWork;
 
 /// What every flow of staff is made of. Clones share it.
@@ -34,6 +38,14 @@ impl StaffParts {
         for session in &ended.sessions {
             self.revocations.note(session, at);
         }
+    }
+
+    /// The day, by which numbers without a century are read.
+    ///
+    /// # Errors
+    /// [`PortError::Corrupt`] if the clock is beyond all dates.
+    pub fn today(&self) -> Result<Date, PortError> {
+        date(self.clock.now())
     }
 
     /// An event of a member's work on a guardian.

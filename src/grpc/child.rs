@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use crate::flows::guardian_search::GuardianSearchFlow;
 use crate::flows::staff_parts::StaffParts;
 use crate::proto;
 use crate::proto::child_service_server::ChildService;
@@ -9,15 +10,17 @@ use crate::proto::child_service_server::ChildService;
 mod merges;
 mod search;
 
+pub(super) use search::wire_school;
+
 /// The service over its flows.
 pub struct ChildHandlers {
-    parts: StaffParts,
+    search: GuardianSearchFlow,
 }
 
 impl ChildHandlers {
     /// Over what the flows of staff share.
     pub const fn new(parts: StaffParts) -> Self {
-        Self { parts }
+        Self { search: GuardianSearchFlow { parts } }
     }
 }
 

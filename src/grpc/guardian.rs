@@ -2,6 +2,18 @@
 
 use tonic::{Request, Response, Status};
 
+use super::at_work::refused;
+use super::context::CallerContext;
+use super::status;
+use crate::domain::login_password::AccountState;
+use crate::flows::audit_events::AuditEventsFlow;
+use crate::flows::child_links::ChildLinkFlow;
+use crate::flows::duty::AtWork;
+use crate::flows::guardian_change::Error;
+use crate::flows::guardian_locks::GuardianLockFlow;
+use crate::flows::guardian_record::GuardianRecordFlow;
+use crate::flows::guardian_search::GuardianSearchFlow;
+use crate::flows::identifiers::IdentifierFlow;
 use crate::flows::staff_parts::StaffParts;
 use crate::proto;
 use crate::proto::guardian_service_server::GuardianService;
@@ -19,13 +31,49 @@ pub(in crate::grpc) use merges::{Fields, not_found_duplicates, not_merged};
 
 /// The service over its flows.
 pub struct GuardianHandlers {
+    search: GuardianSearchFlow,
+    record: GuardianRecordFlow,
+    links: ChildLinkFlow,
+    identifiers: IdentifierFlow,
+    locks: GuardianLockFlow,
+    events: AuditEventsFlow,
     parts: StaffParts,
 }
 
 impl GuardianHandlers {
     /// Over what the flows of staff share.
-    pub const fn new(parts: StaffParts) -> Self {
-        Self { parts }
+    pub fn new(parts: StaffParts) -> Self {
+        Self {
+            search: GuardianSearchFlow { parts: parts.clone() },
+            record: GuardianRecordFlow { parts: parts.clone() },
+            links: ChildLinkFlow { parts: parts.clone() },
+            identifiers: IdentifierFlow { parts: parts.clone() },
+            locks: GuardianLockFlow { parts: parts.clone() },
+            events: AuditEventsFlow { parts: parts.clone() },
+            parts,
+        }
+    }
+}
+
+/// The answer to a change of a guardian that was not made.
+fn change_failed(context: &CallerContext, work: &AtWork, error: Error) -> Status {
+    match error {
+        Error::Refused(why) => refused(work, why),
+        Error::NoGuardian => status::not_found("guardian_id"),
+        Error::NoChild => status::not_found("child_id"),
+        Error::Merged => status::state_conflict("guardian_merged"),
+        Error::Erased => status::state_conflict("guardian_erased"),
+        Error::Port(error) => context.port_failed(&error),
+    }
+}
+
+/// What an account may do, on the wire.
+const fn wire_state(state: AccountState) -> proto::GuardianState {
+    match state {
+        AccountState::Active => proto::GuardianState::Active,
+        AccountState::Locked => proto::GuardianState::Locked,
+        AccountState::Merged => proto::GuardianState::Merged,
+        AccountState::Erased => proto::GuardianState::Erased,
     }
 }
 

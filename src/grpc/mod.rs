@@ -23,6 +23,7 @@ pub mod listener;
 pub mod login;
 pub mod login_bankid;
 pub mod login_oidc;
+mod name_words;
 pub mod ops;
 pub mod password;
 pub mod password_reset;

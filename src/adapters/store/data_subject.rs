@@ -49,7 +49,6 @@ fn held(row: &AnyRow, account: &GuardianId, section: &Section) -> Result<HeldRow
     for (column, form) in section.columns {
         let value = match form {
             Form::Text => row.column::<Option<String>>(column)?.map(Held::Text),
-            Form::Number => row.column::<Option<i64>>(column)?.map(Held::Number),
             Form::Time => row.time_or_none(column)?.map(Held::Time),
             Form::Flag => Some(Held::Flag(row.flag(column)?)),
             Form::NationalId => Some(Held::NationalId(account.clone(), row.sealed(column, "key_id")?)),

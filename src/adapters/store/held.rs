@@ -6,7 +6,6 @@ use super::statement::Statement;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Text,
-    Number,
     Time,
     Flag,
     /// Sealed, with the key in `key_id`.

@@ -153,8 +153,8 @@ pub(super) fn together(mut one: Ended, other: Ended) -> Ended {
 fn conflict(kept: HeldGuardian, absorbed: HeldGuardian) -> Option<MergeConflict> {
     [kept.state, absorbed.state].into_iter().find_map(|state| match state {
         AccountState::Active | AccountState::Locked => None,
-        AccountState::Merged => Some(MergeConflict::AlreadyMerged),
-        AccountState::Erased => Some(MergeConflict::AccountErased),
+        AccountState::Merged => Some(MergeConflict::GuardianMerged),
+        AccountState::Erased => Some(MergeConflict::GuardianErased),
     })
 }
 

@@ -147,7 +147,7 @@ pub(super) async fn merge(
         (None, _) => Some(ChildMergeOutcome::KeptUnknown),
         (_, None) => Some(ChildMergeOutcome::AbsorbedUnknown),
         (Some(kept), Some(absorbed)) if kept.merged_into.is_some() || absorbed.merged_into.is_some() => {
-            Some(ChildMergeOutcome::Conflict(MergeConflict::AlreadyMerged))
+            Some(ChildMergeOutcome::Conflict(MergeConflict::ChildMerged))
         }
         (Some(_), Some(_)) => None,
     };

@@ -31,7 +31,7 @@ pub(super) async fn find_duplicate_children(
     let token = faults.optional_text("page_token", message.page_token, MAX_PAGE_TOKEN_BYTES);
     let (Some(size), Some(token)) = (size, token) else { return Err(faults.refuse()) };
     let wanted = Wanted { size, token: Some(token.as_str()).filter(|token| !token.is_empty()) };
-    let page = duplicates::find_children(&handlers.parts, &work, wanted)
+    let page = duplicates::find_children(&handlers.search.parts, &work, wanted)
         .await
         .map_err(|error| not_found_duplicates(&context, &error))?;
     let pairs = page.pairs.into_iter().map(|pair| proto::DuplicateChildPair {
@@ -75,7 +75,7 @@ pub(super) async fn merge_children(
         return Err(faults.refuse());
     };
     work.request = key;
-    let merged = merge_children::merge(&handlers.parts, &work, kept, absorbed, message.validate_only)
+    let merged = merge_children::merge(&handlers.search.parts, &work, kept, absorbed, message.validate_only)
         .await
         .map_err(|error| not_merged(&context, &work, &error, FIELDS))?;
     let (merge, undo_until) = merged.merge.unzip();
@@ -98,7 +98,7 @@ pub(super) async fn undo_merge_children(
     let (Some(merge), Some(key)) = (merge, key) else { return Err(faults.refuse()) };
     work.request = key;
     let fields = Fields { kept: "merge_id", absorbed: "merge_id" };
-    merge_children::undo(&handlers.parts, &work, merge)
+    merge_children::undo(&handlers.search.parts, &work, merge)
         .await
         .map_err(|error| not_merged(&context, &work, &error, fields))?;
     Ok(Response::new(proto::UndoMergeChildrenResponse {}))

@@ -6,7 +6,6 @@ use tonic::{Request, Response, Status};
 use super::GuardianHandlers;
 use crate::domain::duplicate::DuplicateSign;
 use crate::domain::id::{GuardianId, MergeId};
-use crate::domain::login_password::AccountState;
 use crate::flows::duplicates::{self, Pair, Wanted};
 use crate::flows::duty::AtWork;
 use crate::flows::{data_subject, merge_guardians};
@@ -74,17 +73,11 @@ fn pair(pair: Pair) -> proto::DuplicatePair {
 }
 
 fn summary(guardian: SummarizedGuardian) -> proto::GuardianSummary {
-    let state = match guardian.state {
-        AccountState::Active => proto::GuardianState::Active,
-        AccountState::Locked => proto::GuardianState::Locked,
-        AccountState::Merged => proto::GuardianState::Merged,
-        AccountState::Erased => proto::GuardianState::Erased,
-    };
     proto::GuardianSummary {
         guardian_id: guardian.id.as_str().to_owned(),
         given_name: guardian.given_name,
         family_name: guardian.family_name,
-        state: state.into(),
+        state: super::wire_state(guardian.state).into(),
         children: guardian.children,
     }
 }

@@ -18,8 +18,6 @@ pub enum Held {
     Nothing,
     /// A text.
     Text(String),
-    /// A number.
-    Number(i64),
     /// A time.
     Time(Timestamp),
     /// Yes or no.

@@ -4,12 +4,15 @@
 //! transaction of its fact. Digests go in, never tokens.
 
 mod audit;
+mod audit_events;
 mod change_password;
 mod data_subject;
 mod directory_import;
 mod duplicates;
 mod eid_login;
 mod fallback_credential;
+mod guardian;
+mod guardian_search;
 mod login_bankid;
 mod login_oidc;
 mod login_password;
@@ -22,6 +25,7 @@ mod staff;
 mod staff_accounts;
 
 pub use audit::AuditStore;
+pub use audit_events::{AuditEventsStore, EventFilter, StoredEvent};
 pub use change_password::{
     ChangePasswordStore, NewCredential, SetPassword, SetPasswordOutcome, TicketHolder,
 };
@@ -37,6 +41,13 @@ pub use eid_login::{
     DeniedEidLogin, EidLoginStore, EidOpenOutcome, NewEidSession, NewEvidence, NumberProposal,
 };
 pub use fallback_credential::{FallbackCredentialStore, NewActivation};
+pub use guardian::{
+    Changed, ChildLink, Confirmation, ContactOnFile, GuardianStore, NewNumber, NumberOutcome, PasswordOnFile,
+    StoredGuardian, StoredIdentifier, StoredProposal, Withdrawn,
+};
+pub use guardian_search::{
+    ChildSummary, Found, GuardianQuery, GuardianSearchStore, GuardianSummary, SchoolName, SearchPlace, Viewer,
+};
 pub use login_bankid::{BankIdOrder, CollectorLease, LoginBankIdStore, Progress};
 pub use login_oidc::{LoginOidcStore, OidcAttempt, TakenAttempt};
 pub use login_password::{
@@ -91,6 +102,9 @@ pub trait Store:
     + DuplicateStore
     + MergeStore
     + DataSubjectStore
+    + GuardianSearchStore
+    + GuardianStore
+    + AuditEventsStore
     + StaffStore
     + FallbackCredentialStore
     + SigningKeyStore
@@ -113,6 +127,9 @@ impl<T> Store for T where
         + DuplicateStore
         + MergeStore
         + DataSubjectStore
+        + GuardianSearchStore
+        + GuardianStore
+        + AuditEventsStore
         + StaffStore
         + FallbackCredentialStore
         + SigningKeyStore

@@ -19,7 +19,7 @@ const STATEMENTS: &str = "guardian_auth_sql_statements_total";
 const SOON: Duration = Duration::from_secs(30);
 
 /// Statements that run by the clock, beside the calls.
-const UPKEEP: [&str; 23] = [
+const UPKEEP: [&str; 25] = [
     "next_hash_parameters",
     "read_revocations",
     "find_newest_signing_key",
@@ -35,6 +35,8 @@ const UPKEEP: [&str; 23] = [
     "sweep_oidc_attempts",
     "sweep_bankid_orders",
     "sweep_eid_evidence",
+    "find_guardians_to_fold",
+    "find_children_to_fold",
     "sweep_staff_requests",
     "sweep_merges",
     "count_queued_messages",

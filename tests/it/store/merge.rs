@@ -209,7 +209,7 @@ async fn sessions_of_both_end_with_a_merge(world: World) {
         assert!(now.ended.is_some() && now.account_epoch > now.credential_epoch);
     }
     merge.id = MergeId::new(at(200), random());
-    assert_eq!(merged(&world, &staff, &merge).await, MergeOutcome::Conflict(MergeConflict::AlreadyMerged));
+    assert_eq!(merged(&world, &staff, &merge).await, MergeOutcome::Conflict(MergeConflict::GuardianMerged));
 }
 
 async fn what_is_only_validated_changes_nothing_and_says_the_same(world: World) {

@@ -45,9 +45,11 @@ pub(super) struct KnownGuardian {
     pub is_merged: bool,
     pub profile: Profile,
     pub logins: Vec<KnownLogin>,
-    /// The look-up digest of the number that the import put there.
-    pub identifier: Option<[u8; 32]>,
+    /// The numbers in use: several after a merge.
+    pub identifiers: Vec<KnownIdentifier>,
     pub links: Vec<KnownLink>,
+    /// Children that staff removed a link to.
+    pub removed_links: Vec<ChildId>,
     pub contracts: Vec<KnownContract>,
     pub credentials: Vec<KnownCredential>,
 }
@@ -59,8 +61,9 @@ impl KnownGuardian {
             is_merged: false,
             profile,
             logins: Vec::new(),
-            identifier: None,
+            identifiers: Vec::new(),
             links: Vec::new(),
+            removed_links: Vec::new(),
             contracts: Vec::new(),
             credentials: Vec::new(),
         }
@@ -91,6 +94,14 @@ impl Profile {
 
 fn texts<T>(contact: &Contact<T>, text: fn(&T) -> &str) -> (String, Option<String>) {
     (contact.delivered.clone(), contact.canonical.as_ref().map(|canonical| text(canonical).to_owned()))
+}
+
+/// A number in use.
+pub(super) struct KnownIdentifier {
+    /// Its look-up digest, under the key that it is stored under.
+    pub index: [u8; 32],
+    /// Whether the import put it there; else staff did.
+    pub by_import: bool,
 }
 
 pub(super) struct KnownLogin {

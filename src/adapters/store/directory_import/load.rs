@@ -9,11 +9,11 @@ use crate::domain::id::{ChildId, GuardianId, SchoolId};
 use crate::domain::identifier::LoginName;
 use crate::domain::organization::{OrganizationId, Portal};
 use crate::ports::error::PortError;
-use crate::ports::store::{PreparedGuardian, PreparedRow};
+use crate::ports::store::{PreparedGuardian, PreparedRow, SealedNationalId};
 
 use super::known::{
-    Confirmed, Known, KnownChild, KnownContract, KnownCredential, KnownGuardian, KnownLink, KnownLogin,
-    KnownSchool, Profile,
+    Confirmed, Known, KnownChild, KnownContract, KnownCredential, KnownGuardian, KnownIdentifier, KnownLink,
+    KnownLogin, KnownSchool, Profile,
 };
 use super::{CHILD_IDS, GUARDIAN_IDS, SCHOOL_IDS, SOURCE, ids_of_keys};
 use crate::adapters::store::bind::push;
@@ -69,6 +69,12 @@ const LINKS: Listing = Listing {
     name: "load_child_links",
     select: "SELECT t.guardian_id, t.child_id, t.source, t.confirmed_by",
     from: "child_link t WHERE t.guardian_id = wanted.column1",
+};
+
+const REMOVED_LINKS: Listing = Listing {
+    name: "load_removed_child_links",
+    select: "SELECT t.guardian_id, t.child_id",
+    from: "removed_child_link t WHERE t.guardian_id = wanted.column1",
 };
 
 const CONTRACTS: Listing = Listing {
@@ -191,7 +197,7 @@ impl<'r> Wanted<'r> {
         }));
         self.logins.extend(record.logins.iter().map(|login| (login.portal, &login.name)));
         self.logins.extend(record.spare_user_names.iter().map(|(portal, name)| (*portal, name)));
-        self.identifiers.extend(guardian.national_id.iter().map(|number| &number.index));
+        self.identifiers.extend(guardian.national_id.iter().flat_map(SealedNationalId::indexes));
     }
 }
 
@@ -216,14 +222,19 @@ async fn guardians(
         of(&mut guardians, &row)?.logins.push(login(&row)?);
     }
     for row in IDENTIFIERS.rows(unit, &ids).await? {
-        if by_import(&row)? && row.time_or_none("retired_ms")?.is_none() {
-            of(&mut guardians, &row)?.identifier = Some(row.digest("blind_index")?);
+        if row.time_or_none("retired_ms")?.is_none() {
+            let known = KnownIdentifier { index: row.digest("blind_index")?, by_import: by_import(&row)? };
+            of(&mut guardians, &row)?.identifiers.push(known);
         }
     }
     for row in LINKS.rows(unit, &ids).await? {
         let child = row.parsed("child_id", ChildId::parse)?;
         let link = KnownLink { child, by_import: by_import(&row)?, confirmed: confirmed(&row)? };
         of(&mut guardians, &row)?.links.push(link);
+    }
+    for row in REMOVED_LINKS.rows(unit, &ids).await? {
+        let child = row.parsed("child_id", ChildId::parse)?;
+        of(&mut guardians, &row)?.removed_links.push(child);
     }
     for row in CONTRACTS.rows(unit, &ids).await? {
         let contract = KnownContract { by_import: by_import(&row)?, confirmed: confirmed(&row)? };

@@ -11,6 +11,7 @@ use crate::ports::store::{PreparedChild, PreparedGuardian, PreparedRow, Prepared
 
 use super::known::{Known, KnownChild, KnownSchool};
 use super::plan_guardian;
+use crate::adapters::store::name_parts::Named;
 
 /// The changes of a batch, in the order in which they can be written.
 #[derive(Default)]
@@ -20,7 +21,11 @@ pub(super) struct Plan<'r> {
     pub guardians: Vec<&'r PreparedGuardian>,
     pub released_logins: Vec<(&'r GuardianId, Portal, LoginName)>,
     pub taken_logins: Vec<TakenLogin<'r>>,
+    /// People whose names are written; of new ones there are no parts to drop.
+    pub names: Vec<Named<'r>>,
     pub retired_identifiers: Vec<&'r GuardianId>,
+    /// Numbers of staff that the source delivers now too: they are its own from here on.
+    pub adopted_identifiers: Vec<(&'r GuardianId, [u8; 32])>,
     pub added_identifiers: Vec<(&'r GuardianId, &'r SealedNationalId)>,
     pub dropped_links: Vec<(&'r GuardianId, ChildId)>,
     /// With whether the source confirmed it.
@@ -153,6 +158,9 @@ fn plan_child<'r>(
     };
     if change != Change::Unchanged {
         plan.children.push((child, school.id.clone()));
+        let mut named = Named::child(&child.id, &record.given_name, &record.family_name);
+        named.renamed = change == Change::Updated;
+        plan.names.push(named);
         let now = KnownChild {
             id: child.id.clone(),
             given_name: record.given_name.clone(),
