@@ -54,4 +54,6 @@ mod staff;
 mod store;
 mod support;
 mod transport;
+#[cfg(feature = "dev")]
+mod walkthroughs;
 mod wire;
