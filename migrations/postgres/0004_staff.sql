@@ -11,6 +11,12 @@ ALTER TABLE child ADD COLUMN names_folded bigint NOT NULL DEFAULT 0;
 ALTER TABLE child ADD COLUMN merged_into text COLLATE "C";
 CREATE INDEX guardian_to_fold ON guardian (id) WHERE names_folded = 0;
 CREATE INDEX child_to_fold ON child (id) WHERE names_folded = 0;
+CREATE INDEX guardian_by_merged_into ON guardian (merged_into) WHERE merged_into IS NOT NULL;
+-- Walks through an organization, a page at a time, in search of duplicates.
+CREATE INDEX guardian_by_organization ON guardian (organization, id);
+CREATE INDEX child_by_organization ON child (organization, id);
+CREATE INDEX guardian_by_mobile ON guardian (organization, mobile_canonical) WHERE mobile_canonical IS NOT NULL;
+CREATE INDEX number_proposal_by_guardian ON number_proposal (guardian_id);
 
 -- Rows of staff have 'staff' as source, beside those of the sources. confirmed_how: by what staff were convinced.
 ALTER TABLE child_link ADD COLUMN confirmed_staff_id text COLLATE "C";
@@ -115,7 +121,7 @@ CREATE TABLE name_part (
     person_id    text COLLATE "C" NOT NULL,
     PRIMARY KEY (organization, kind, part, person_id)
 );
-CREATE INDEX name_part_by_person ON name_part (person_id);
+CREATE INDEX name_part_by_person ON name_part (person_id, part);
 
 -- kind: 'guardian' or 'child'. sealed: what was moved, so that it can be moved back until undo_until_ms.
 CREATE TABLE merge (
@@ -146,6 +152,7 @@ CREATE TABLE work_lease (
 ALTER TABLE audit_event ADD COLUMN staff_id text COLLATE "C";
 ALTER TABLE audit_event ADD COLUMN child_id text COLLATE "C";
 ALTER TABLE audit_event ADD COLUMN detail text COLLATE "C";
+CREATE INDEX audit_event_by_staff ON audit_event (organization, staff_id, at_ms) WHERE staff_id IS NOT NULL;
 
 -- The chain: each row's digest is made of the one before and of its event. One chain an organization.
 CREATE TABLE audit_link (

@@ -30,8 +30,11 @@ use crate::flows::refusal_log::{RefusalLog, RefusalWriter, refusal_log};
 use crate::flows::session::{ReuseCounts, SessionFlow};
 use crate::flows::session_tokens::TokenMint;
 use crate::flows::staff_accounts::StaffAccounts;
+use crate::flows::staff_parts::StaffParts;
 use crate::flows::upkeep::Upkeep;
+use crate::grpc::child::ChildHandlers;
 use crate::grpc::fallback_credential::FallbackCredentialHandlers;
+use crate::grpc::guardian::GuardianHandlers;
 use crate::grpc::login::LoginHandlers;
 use crate::grpc::login_bankid::LoginBankIdHandlers;
 use crate::grpc::login_oidc::LoginOidcHandlers;
@@ -40,7 +43,9 @@ use crate::grpc::password_reset::PasswordResetHandlers;
 use crate::grpc::session::SessionHandlers;
 use crate::grpc::staff::StaffHandlers;
 use crate::ports::rate_limiter::RateLimiter;
+use crate::proto::child_service_server::ChildServiceServer;
 use crate::proto::fallback_credential_service_server::FallbackCredentialServiceServer;
+use crate::proto::guardian_service_server::GuardianServiceServer;
 use crate::proto::login_bank_id_service_server::LoginBankIdServiceServer;
 use crate::proto::login_oidc_service_server::LoginOidcServiceServer;
 use crate::proto::login_service_server::LoginServiceServer;
@@ -66,6 +71,7 @@ pub(super) struct Flows {
     pub(super) staff: Arc<StaffAccounts>,
     pub(super) fallback_credential: Arc<FallbackCredentialFlow>,
     pub(super) activate_credential: Arc<ActivateCredentialFlow>,
+    pub(super) staff_parts: StaffParts,
 }
 
 pub(super) fn routes(
@@ -74,7 +80,7 @@ pub(super) fn routes(
     change_password: Arc<ChangePasswordFlow>,
     password_reset: Arc<PasswordResetFlow>,
     (oidc, bankid): (Arc<LoginOidcFlow>, Arc<LoginBankIdFlow>),
-    (staff, credentials): (Arc<StaffAccounts>, Arc<FallbackCredentialFlow>),
+    (staff, credentials, staff_parts): (Arc<StaffAccounts>, Arc<FallbackCredentialFlow>, &StaffParts),
     max_request_bytes: usize,
 ) -> Routes {
     let login = LoginServiceServer::new(LoginHandlers::new(login, activate));
@@ -83,6 +89,8 @@ pub(super) fn routes(
     let reset = PasswordResetServiceServer::new(PasswordResetHandlers::new(password_reset));
     let oidc = LoginOidcServiceServer::new(LoginOidcHandlers::new(oidc));
     let bankid = LoginBankIdServiceServer::new(LoginBankIdHandlers::new(bankid));
+    let guardian = GuardianServiceServer::new(GuardianHandlers::new(staff_parts.clone()));
+    let child = ChildServiceServer::new(ChildHandlers::new(staff_parts.clone()));
     let staff = StaffServiceServer::new(StaffHandlers::new(staff));
     let credentials = FallbackCredentialServiceServer::new(FallbackCredentialHandlers::new(credentials));
     Routes::new(login.max_decoding_message_size(max_request_bytes))
@@ -91,6 +99,8 @@ pub(super) fn routes(
         .add_service(session.max_decoding_message_size(max_request_bytes))
         .add_service(password.max_decoding_message_size(max_request_bytes))
         .add_service(reset.max_decoding_message_size(max_request_bytes))
+        .add_service(guardian.max_decoding_message_size(max_request_bytes))
+        .add_service(child.max_decoding_message_size(max_request_bytes))
         .add_service(staff.max_decoding_message_size(max_request_bytes))
         .add_service(credentials.max_decoding_message_size(max_request_bytes))
 }
@@ -205,6 +215,7 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         entropy: Arc::clone(entropy),
         tasks: TaskTracker::clone(attempts),
     };
+    let staff_parts = staff_parts(&shared_store, vault, &revocations, outside);
     let staff = StaffAccounts {
         store: Arc::clone(&shared_store) as _,
         vault: Arc::clone(vault) as _,
@@ -239,5 +250,21 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         staff: Arc::new(staff),
         fallback_credential: Arc::new(fallback_credential),
         activate_credential: Arc::new(activate_credential),
+        staff_parts,
+    }
+}
+
+fn staff_parts(
+    store: &Arc<SqlStore>,
+    vault: &Arc<DerivedKeyVault>,
+    revocations: &Arc<RecentRevocations>,
+    outside: &Outside,
+) -> StaffParts {
+    StaffParts {
+        store: Arc::clone(store) as _,
+        vault: Arc::clone(vault) as _,
+        revocations: Arc::clone(revocations) as _,
+        clock: Arc::clone(&outside.clock),
+        entropy: Arc::clone(&outside.entropy),
     }
 }

@@ -165,7 +165,7 @@ impl App {
                 flows.change_password,
                 flows.password_reset,
                 (Arc::clone(&eid.oidc), Arc::clone(&eid.bankid)),
-                (flows.staff, flows.fallback_credential),
+                (flows.staff, flows.fallback_credential, &flows.staff_parts),
                 config.listen.max_request_bytes,
             ),
             callers: callers(&config),

@@ -288,7 +288,7 @@ pub fn check(
 }
 
 /// The day in UTC. It matters to the century of a number whose owner is born today: no guardian is.
-fn date(at: Timestamp) -> Result<Date, PortError> {
+pub(super) fn date(at: Timestamp) -> Result<Date, PortError> {
     let at = jiff::Timestamp::from_millisecond(at.as_millis());
     at.map(|at| at.to_zoned(TimeZone::UTC).date())
         .map_err(|_| PortError::Corrupt("the clock's time is no date".to_owned()))

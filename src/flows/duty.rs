@@ -14,7 +14,7 @@ use crate::ports::clock::Clock;
 use crate::ports::entropy::{Entropy, random_bytes};
 use crate::ports::error::PortError;
 use crate::ports::key_vault::{KeyVault, Purpose};
-use crate::ports::store::{Act, Acted, DutyStore, RequestKey};
+use crate::ports::store::{Act, Acted, DutyStore, RequestKey, Viewer};
 
 use super::organizations::Organizations;
 
@@ -166,6 +166,15 @@ impl AtWork {
             staff: Some(self.on_duty.staff.clone()),
             child: None,
             detail: None,
+        }
+    }
+
+    /// Who looks, and how far.
+    pub fn viewer(&self) -> Viewer {
+        Viewer {
+            organization: self.organization.id.clone(),
+            staff: self.on_duty.staff.clone(),
+            scope: self.on_duty.scope.clone(),
         }
     }
 

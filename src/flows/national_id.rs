@@ -29,12 +29,11 @@ pub fn seal_for(
     let key_id = vault.active_key_id().to_owned();
     let context = seal_context(organization, account, &key_id);
     let sealed = vault.seal(Purpose::NationalIdSeal, &context, canonical.as_bytes());
-    SealedNationalId {
-        scheme,
-        index: vault.digest(Purpose::NationalIdIndex, &index_parts(organization, realm, canonical)),
-        sealed: sealed.bytes,
-        key_id,
-    }
+    let parts = index_parts(organization, realm, canonical);
+    let index = vault.digest(Purpose::NationalIdIndex, &parts);
+    let mut other_indexes = vault.digests(Purpose::NationalIdIndex, &parts);
+    other_indexes.retain(|other| *other != index);
+    SealedNationalId { scheme, index, other_indexes, sealed: sealed.bytes, key_id }
 }
 
 /// What a sealed number is bound to: organization, table, row, column and key.

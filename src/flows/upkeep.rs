@@ -38,6 +38,9 @@ const MESSAGE_RETENTION: Duration = Duration::from_hours(90 * 24);
 /// that differ.
 const EID_RETENTION: Duration = Duration::from_hours(1);
 
+/// A merge is known for a day after it cannot be undone any more: until then the answer says why.
+const MERGE_RETENTION: Duration = Duration::from_hours(24);
+
 /// Feed rows are kept for twice as long as an access token can live, for replicas that start or lag.
 const FEED_RETENTION: Duration = Duration::from_secs(2 * ACCESS_TOKEN_LIFETIME.as_secs());
 
@@ -51,6 +54,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// Sweeps of one kind in a row: one takes 10,000 rows, and a flood of requests for links leaves more than that in ten
 /// minutes where a few organizations are flooded at once.
 const MOST_SWEEPS: u32 = 10;
+
+/// Times that names are folded in a row, a thousand people each: those of before there were folded names are through
+/// within hours, a few seconds of work every ten minutes.
+const MOST_FOLDS: u32 = 50;
 
 /// What upkeep needs.
 pub struct Upkeep {
@@ -194,6 +201,11 @@ impl Upkeep {
                 break;
             }
         }
+        for _ in 0..MOST_FOLDS {
+            if self.store.fold_names().await? == 0 {
+                break;
+            }
+        }
         for _ in 0..MOST_SWEEPS {
             if self.store.sweep_evidence(now).await? == 0 {
                 break;
@@ -206,6 +218,11 @@ impl Upkeep {
         }
         for _ in 0..MOST_SWEEPS {
             if self.store.sweep_staff_requests(now.minus(REQUEST_RETENTION)).await? == 0 {
+                break;
+            }
+        }
+        for _ in 0..MOST_SWEEPS {
+            if self.store.sweep_merges(now.minus(MERGE_RETENTION)).await? == 0 {
                 break;
             }
         }

@@ -18,10 +18,19 @@ pub struct SealedNationalId {
     pub scheme: &'static str,
     /// Keyed digest of organization and canonical form.
     pub index: [u8; 32],
+    /// The same under the other master keys that are configured: the number may stand under one of them already.
+    pub other_indexes: Vec<[u8; 32]>,
     /// Ciphertext, bound to organization, table, guardian and column.
     pub sealed: Vec<u8>,
     /// The vault key that made both.
     pub key_id: String,
+}
+
+impl SealedNationalId {
+    /// The digests under which the number may stand, that of the active key first.
+    pub fn indexes(&self) -> impl Iterator<Item = &[u8; 32]> {
+        std::iter::once(&self.index).chain(&self.other_indexes)
+    }
 }
 
 /// A school with the id that it has or gets.

@@ -4,13 +4,19 @@
 //! transaction of its fact. Digests go in, never tokens.
 
 mod audit;
+mod audit_events;
 mod change_password;
+mod data_subject;
 mod directory_import;
+mod duplicates;
 mod eid_login;
 mod fallback_credential;
+mod guardian;
+mod guardian_search;
 mod login_bankid;
 mod login_oidc;
 mod login_password;
+mod merge;
 mod outbox;
 mod password_reset;
 mod reseal;
@@ -23,11 +29,17 @@ pub use audit::{
     AuditChainStore, AuditStore, ChainExtent, ChainGrowth, NewLink, SignedHead, StoredHead, UnchainedEvent,
     UnchainedPage, WorkLease,
 };
+pub use audit_events::{AuditEventsStore, EventFilter, StoredEvent};
 pub use change_password::{
     ChangePasswordStore, NewCredential, SetPassword, SetPasswordOutcome, TicketHolder,
 };
+pub use data_subject::{DataSubjectStore, EraseOutcome, ErasedGuardian, Held, HeldRow, HeldSection};
 pub use directory_import::{
     DirectoryStore, KnownRows, PreparedChild, PreparedGuardian, PreparedRow, PreparedSchool, SealedNationalId,
+};
+pub use duplicates::{
+    ChildLookAlikes, DuplicateStore, LookAlike, LookAlikes, SealedNumber, SummarizedChild,
+    SummarizedGuardian, Walked,
 };
 pub use eid_login::{
     DeniedEidLogin, EidLoginStore, EidOpenOutcome, NewEidSession, NewEvidence, NumberProposal,
@@ -37,10 +49,21 @@ pub use fallback_credential::{
     CredentialQuery, FallbackCredentialStore, HeldActivation, IssueOutcome, IssuedCredential, NewActivation,
     NewFallbackCredential, RevokeOutcome,
 };
+pub use guardian::{
+    Changed, ChildLink, Confirmation, ContactOnFile, GuardianStore, NewNumber, NumberOutcome, PasswordOnFile,
+    StoredGuardian, StoredIdentifier, StoredProposal, Withdrawn,
+};
+pub use guardian_search::{
+    ChildSummary, Found, GuardianQuery, GuardianSearchStore, GuardianSummary, SchoolName, SearchPlace, Viewer,
+};
 pub use login_bankid::{BankIdOrder, CollectorLease, LoginBankIdStore, Progress};
 pub use login_oidc::{LoginOidcStore, OidcAttempt, TakenAttempt};
 pub use login_password::{
     ChangeTicket, Failure, FailureCount, HashParametersInUse, LoginPasswordStore, NewSession, OpenOutcome,
+};
+pub use merge::{
+    ChildMerge, ChildMergeOutcome, GuardianMerge, MadeMerge, MergeCounts, MergeOutcome, MergeSeals,
+    MergeStore, UndoMerge, UndoOutcome,
 };
 pub use outbox::{
     FAILURES_KEY_PREFIX, LeasedMessage, OutboxLevel, OutboxStore, Recipient, Settlement, TryCounts,
@@ -85,6 +108,12 @@ pub trait Store:
     + LoginBankIdStore
     + DirectoryStore
     + DutyStore
+    + DuplicateStore
+    + MergeStore
+    + DataSubjectStore
+    + GuardianSearchStore
+    + GuardianStore
+    + AuditEventsStore
     + StaffStore
     + FallbackCredentialStore
     + SigningKeyStore
@@ -106,6 +135,12 @@ impl<T> Store for T where
         + LoginBankIdStore
         + DirectoryStore
         + DutyStore
+        + DuplicateStore
+        + MergeStore
+        + DataSubjectStore
+        + GuardianSearchStore
+        + GuardianStore
+        + AuditEventsStore
         + StaffStore
         + FallbackCredentialStore
         + SigningKeyStore

@@ -35,8 +35,11 @@ const UPKEEP: &[&str] = &[
     "sweep_oidc_attempts",
     "sweep_bankid_orders",
     "sweep_eid_evidence",
+    "find_guardians_to_fold",
+    "find_children_to_fold",
     "sweep_staff_requests",
     "sweep_activations",
+    "sweep_merges",
     "count_queued_messages",
     "lease_reset_requests",
     "lease_messages",
@@ -54,7 +57,7 @@ const UPKEEP: &[&str] = &[
 ];
 
 /// The last one of a sweep.
-const LAST_SWEEP: &str = "sweep_staff_requests";
+const LAST_SWEEP: &str = "sweep_merges";
 
 /// What an attempt made the service do, and what came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

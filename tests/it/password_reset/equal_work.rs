@@ -43,8 +43,7 @@ pub(super) async fn without_workers(bed: &Bed) -> Service {
         })
         .await;
     // What it does at its start is not the calls' work.
-    let swept =
-        async || service.metric("guardian_auth_sql_statements_total", "\"sweep_staff_requests\"").await > 0.5;
+    let swept = async || service.metric("guardian_auth_sql_statements_total", "\"sweep_merges\"").await > 0.5;
     eventually(SOON, "the first sweep is over", swept).await;
     let mut commits = -1.0;
     eventually(SOON, "nothing is written any more", async || {

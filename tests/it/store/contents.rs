@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
 use super::world::World;
 
-const TABLES: [&str; 23] = [
+const TABLES: &[&str] = &[
     "school",
     "child",
     "guardian",
@@ -31,6 +31,11 @@ const TABLES: [&str; 23] = [
     "activation",
     "issuing_approval",
     "revoked_password",
+    "staff_request",
+    "activation",
+    "merge",
+    "name_part",
+    "removed_child_link",
 ];
 
 /// Rows by table, each as text, sorted.
@@ -55,8 +60,8 @@ pub async fn contents(world: &World) -> Contents {
 pub fn gained(before: &Contents, after: &Contents) -> BTreeMap<&'static str, i64> {
     let count = |contents: &Contents, table| i64::try_from(contents[table].len()).expect("few rows");
     TABLES
-        .into_iter()
-        .map(|table| (table, count(after, table) - count(before, table)))
+        .iter()
+        .map(|&table| (table, count(after, table) - count(before, table)))
         .filter(|(_, gained)| *gained != 0)
         .collect()
 }

@@ -20,6 +20,7 @@ mod login_bankid_leases;
 mod login_failures;
 mod login_oidc;
 mod login_password;
+mod merge;
 mod message_budget;
 mod migrations;
 mod outage;

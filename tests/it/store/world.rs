@@ -335,6 +335,7 @@ pub fn national_id(seed: u8) -> SealedNationalId {
     SealedNationalId {
         scheme: "se.pnr",
         index: [seed; 32],
+        other_indexes: Vec::new(),
         sealed: random::<40>().to_vec(),
         key_id: "k1".to_owned(),
     }

@@ -4,6 +4,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::domain::audit::{Event, SessionEnd};
 use crate::domain::id::{AuditEventId, GuardianId};
+use crate::domain::name_search::FOLD_VERSION;
 use crate::domain::organization::{OrganizationId, Portal};
 use crate::domain::time::Timestamp;
 use crate::ports::error::PortError;
@@ -15,7 +16,7 @@ use crate::adapters::store::bind::{bind, push};
 use crate::adapters::store::bulk::Insert;
 use crate::adapters::store::statement::Statement;
 use crate::adapters::store::unit::Unit;
-use crate::adapters::store::{audit, change_password, session};
+use crate::adapters::store::{audit, change_password, name_parts, session};
 
 const PUT_SCHOOL: Insert = Insert {
     name: "put_school",
@@ -27,22 +28,24 @@ const PUT_SCHOOL: Insert = Insert {
 
 const PUT_CHILD: Insert = Insert {
     name: "put_child",
-    head: "INSERT INTO child (id, organization, source_key, given_name, family_name, school_id)",
-    columns: 6,
+    head: "INSERT INTO child (id, organization, source_key, given_name, family_name, school_id, names_folded)",
+    columns: 7,
     tail: "ON CONFLICT (id) DO UPDATE SET given_name = excluded.given_name, family_name = excluded.family_name, \
-               school_id = excluded.school_id \
+               school_id = excluded.school_id, names_folded = excluded.names_folded \
            WHERE child.organization = excluded.organization AND child.source_key = excluded.source_key",
 };
 
 const PUT_GUARDIAN: Insert = Insert {
     name: "put_guardian",
     head: "INSERT INTO guardian (id, organization, source_key, given_name, family_name, locale, email_delivered, \
-           email_canonical, mobile_delivered, mobile_canonical, created_ms, updated_ms, state, credential_epoch)",
-    columns: 14,
+           email_canonical, mobile_delivered, mobile_canonical, created_ms, updated_ms, state, credential_epoch, \
+           names_folded)",
+    columns: 15,
     tail: "ON CONFLICT (id) DO UPDATE SET given_name = excluded.given_name, family_name = excluded.family_name, \
                locale = excluded.locale, email_delivered = excluded.email_delivered, \
                email_canonical = excluded.email_canonical, mobile_delivered = excluded.mobile_delivered, \
-               mobile_canonical = excluded.mobile_canonical, updated_ms = excluded.updated_ms \
+               mobile_canonical = excluded.mobile_canonical, updated_ms = excluded.updated_ms, \
+               names_folded = excluded.names_folded \
            WHERE guardian.organization = excluded.organization AND guardian.source_key = excluded.source_key",
 };
 
@@ -61,6 +64,11 @@ const TAKE_LOGIN: Insert = Insert {
 const RETIRE_IDENTIFIER: Statement = Statement::new(
     "retire_identifier",
     "UPDATE guardian_identifier SET retired_ms = $1 WHERE guardian_id = $2 AND source = $3 AND retired_ms IS NULL",
+);
+
+const ADOPT_IDENTIFIER: Statement = Statement::new(
+    "adopt_identifier",
+    "UPDATE guardian_identifier SET source = $1 WHERE guardian_id = $2 AND blind_index = $3 AND retired_ms IS NULL",
 );
 
 const ADD_IDENTIFIER: Insert = Insert {
@@ -171,6 +179,7 @@ async fn people(
             push(arguments, &child.record.given_name);
             push(arguments, &child.record.family_name);
             push(arguments, school);
+            push(arguments, &FOLD_VERSION);
         })
         .await?;
     all_of(&plan.children, touched)?;
@@ -195,9 +204,11 @@ async fn people(
             push(arguments, &at);
             push(arguments, "active");
             push(arguments, &FIRST_EPOCH);
+            push(arguments, &FOLD_VERSION);
         })
         .await?;
-    all_of(&plan.guardians, touched)
+    all_of(&plan.guardians, touched)?;
+    name_parts::put(unit, organization, &plan.names).await
 }
 
 async fn logins(unit: &mut Unit, organization: &OrganizationId, plan: &Plan<'_>) -> Result<(), PortError> {
@@ -225,6 +236,9 @@ async fn identifiers(
 ) -> Result<(), PortError> {
     for guardian in &plan.retired_identifiers {
         unit.execute(&RETIRE_IDENTIFIER, bind![at, guardian, SOURCE]).await?;
+    }
+    for (guardian, index) in &plan.adopted_identifiers {
+        unit.execute(&ADOPT_IDENTIFIER, bind![SOURCE, guardian, index]).await?;
     }
     ADD_IDENTIFIER
         .run(unit, &plan.added_identifiers, |(guardian, number), arguments| {

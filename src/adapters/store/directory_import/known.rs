@@ -28,15 +28,28 @@ pub(super) struct KnownChild {
     pub given_name: String,
     pub family_name: String,
     pub school: SchoolId,
+    /// The child that stands for this one since staff merged the two.
+    pub merged_into: Option<ChildId>,
+}
+
+impl KnownChild {
+    /// The child that relations lead to.
+    pub(super) fn standing(&self) -> &ChildId {
+        self.merged_into.as_ref().unwrap_or(&self.id)
+    }
 }
 
 pub(super) struct KnownGuardian {
     pub id: GuardianId,
+    /// Staff merged it into another account, which has everything now.
+    pub is_merged: bool,
     pub profile: Profile,
     pub logins: Vec<KnownLogin>,
-    /// The look-up digest of the number that the import put there.
-    pub identifier: Option<[u8; 32]>,
+    /// The numbers in use: several after a merge.
+    pub identifiers: Vec<KnownIdentifier>,
     pub links: Vec<KnownLink>,
+    /// Children that staff removed a link to.
+    pub removed_links: Vec<ChildId>,
     pub contracts: Vec<KnownContract>,
     pub credentials: Vec<KnownCredential>,
     /// The portals at which staff took the password away.
@@ -47,10 +60,12 @@ impl KnownGuardian {
     pub(super) const fn new(id: GuardianId, profile: Profile) -> Self {
         Self {
             id,
+            is_merged: false,
             profile,
             logins: Vec::new(),
-            identifier: None,
+            identifiers: Vec::new(),
             links: Vec::new(),
+            removed_links: Vec::new(),
             contracts: Vec::new(),
             credentials: Vec::new(),
             revoked: Vec::new(),
@@ -82,6 +97,14 @@ impl Profile {
 
 fn texts<T>(contact: &Contact<T>, text: fn(&T) -> &str) -> (String, Option<String>) {
     (contact.delivered.clone(), contact.canonical.as_ref().map(|canonical| text(canonical).to_owned()))
+}
+
+/// A number in use.
+pub(super) struct KnownIdentifier {
+    /// Its look-up digest, under the key that it is stored under.
+    pub index: [u8; 32],
+    /// Whether the import put it there; else staff did.
+    pub by_import: bool,
 }
 
 pub(super) struct KnownLogin {

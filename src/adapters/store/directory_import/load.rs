@@ -10,11 +10,11 @@ use crate::domain::id::{ChildId, GuardianId, SchoolId};
 use crate::domain::identifier::LoginName;
 use crate::domain::organization::{OrganizationId, Portal};
 use crate::ports::error::PortError;
-use crate::ports::store::{PreparedGuardian, PreparedRow};
+use crate::ports::store::{PreparedGuardian, PreparedRow, SealedNationalId};
 
 use super::known::{
-    Confirmed, Known, KnownChild, KnownContract, KnownCredential, KnownGuardian, KnownLink, KnownLogin,
-    KnownSchool, Profile,
+    Confirmed, Known, KnownChild, KnownContract, KnownCredential, KnownGuardian, KnownIdentifier, KnownLink,
+    KnownLogin, KnownSchool, Profile,
 };
 use super::{CHILD_IDS, GUARDIAN_IDS, SCHOOL_IDS, SOURCE, ids_of_keys};
 use crate::adapters::store::bind::push;
@@ -31,11 +31,11 @@ const SCHOOLS: Listing = Listing {
 
 const CHILDREN: Listing = Listing {
     name: "load_children",
-    select: "SELECT t.id, t.source_key, t.given_name, t.family_name, t.school_id",
+    select: "SELECT t.id, t.source_key, t.given_name, t.family_name, t.school_id, t.merged_into",
     from: "child t WHERE t.id = wanted.column1",
 };
 
-const SELECT_GUARDIANS: &str = "SELECT t.id, t.source_key, t.given_name, t.family_name, t.locale, \
+const SELECT_GUARDIANS: &str = "SELECT t.id, t.source_key, t.given_name, t.family_name, t.locale, t.state, \
     t.email_delivered, t.email_canonical, t.mobile_delivered, t.mobile_canonical";
 
 /// PostgreSQL: logins and changes of password of these guardians wait for the batch or the batch for them, so that
@@ -70,6 +70,12 @@ const LINKS: Listing = Listing {
     name: "load_child_links",
     select: "SELECT t.guardian_id, t.child_id, t.source, t.confirmed_by",
     from: "child_link t WHERE t.guardian_id = wanted.column1",
+};
+
+const REMOVED_LINKS: Listing = Listing {
+    name: "load_removed_child_links",
+    select: "SELECT t.guardian_id, t.child_id",
+    from: "removed_child_link t WHERE t.guardian_id = wanted.column1",
 };
 
 const CONTRACTS: Listing = Listing {
@@ -123,6 +129,7 @@ pub(super) async fn known(
             given_name: row.column("given_name")?,
             family_name: row.column("family_name")?,
             school: row.parsed("school_id", SchoolId::parse)?,
+            merged_into: standing(unit, row.parsed_or_none("merged_into", ChildId::parse)?).await?,
         };
         known.children.insert(row.parsed("source_key", SourceKey::parse)?, child);
     }
@@ -140,6 +147,21 @@ pub(super) async fn known(
         known.identifier_holders.insert(row.digest("column1")?, row.parsed("found", GuardianId::parse)?);
     }
     Ok(known)
+}
+
+/// Merges of merges that are followed: no child is there more often.
+const MOST_MERGES: usize = 16;
+
+/// The child that stands for one that was merged. There are few of them, so each is asked for alone.
+async fn standing(unit: &mut Unit, merged_into: Option<ChildId>) -> Result<Option<ChildId>, PortError> {
+    let Some(mut last) = merged_into else { return Ok(None) };
+    for _ in 0..MOST_MERGES {
+        let rows = CHILDREN.rows(unit, std::slice::from_ref(&last)).await?;
+        let next = rows.first().map(|row| row.parsed_or_none("merged_into", ChildId::parse)).transpose()?;
+        let Some(next) = next.flatten() else { break };
+        last = next;
+    }
+    Ok(Some(last))
 }
 
 /// The keys that the rows of a batch name.
@@ -182,7 +204,7 @@ impl<'r> Wanted<'r> {
         }));
         self.logins.extend(record.logins.iter().map(|login| (login.portal, &login.name)));
         self.logins.extend(record.spare_user_names.iter().map(|(portal, name)| (*portal, name)));
-        self.identifiers.extend(guardian.national_id.iter().map(|number| &number.index));
+        self.identifiers.extend(guardian.national_id.iter().flat_map(SealedNationalId::indexes));
     }
 }
 
@@ -198,21 +220,28 @@ async fn guardians(
     for row in GUARDIANS.of(unit.dialect()).rows(unit, &ids).await? {
         let id = row.parsed("id", GuardianId::parse)?;
         let key = row.parsed("source_key", SourceKey::parse)?;
-        guardians.insert(id.clone(), KnownGuardian::new(id.clone(), profile(&row)?));
+        let mut guardian = KnownGuardian::new(id.clone(), profile(&row)?);
+        guardian.is_merged = row.column::<&str>("state")? == "merged";
+        guardians.insert(id.clone(), guardian);
         keys_by_id.insert(id, key);
     }
     for row in LOGINS.rows(unit, &ids).await? {
         of(&mut guardians, &row)?.logins.push(login(&row)?);
     }
     for row in IDENTIFIERS.rows(unit, &ids).await? {
-        if by_import(&row)? && row.time_or_none("retired_ms")?.is_none() {
-            of(&mut guardians, &row)?.identifier = Some(row.digest("blind_index")?);
+        if row.time_or_none("retired_ms")?.is_none() {
+            let known = KnownIdentifier { index: row.digest("blind_index")?, by_import: by_import(&row)? };
+            of(&mut guardians, &row)?.identifiers.push(known);
         }
     }
     for row in LINKS.rows(unit, &ids).await? {
         let child = row.parsed("child_id", ChildId::parse)?;
         let link = KnownLink { child, by_import: by_import(&row)?, confirmed: confirmed(&row)? };
         of(&mut guardians, &row)?.links.push(link);
+    }
+    for row in REMOVED_LINKS.rows(unit, &ids).await? {
+        let child = row.parsed("child_id", ChildId::parse)?;
+        of(&mut guardians, &row)?.removed_links.push(child);
     }
     for row in CONTRACTS.rows(unit, &ids).await? {
         let contract = KnownContract { by_import: by_import(&row)?, confirmed: confirmed(&row)? };

@@ -23,7 +23,7 @@ use super::bind::push;
 use super::bulk::Lookup;
 use super::row::Columns;
 use super::unit::Unit;
-use super::{SqlStore, take_lock};
+use super::{SqlStore, identifiers};
 
 /// The name under which the rows of imports stand beside those that staff makes.
 const SOURCE: &str = "import";
@@ -67,7 +67,7 @@ async fn write(
     at: Timestamp,
     removal_event: &Event,
 ) -> Result<Vec<RowOutcome>, PortError> {
-    take_lock(unit, &format!("import:{}", organization.as_str()), at).await?;
+    identifiers::take_turn(unit, organization, at).await?;
     let known = load::known(unit, organization, rows).await?;
     let (plan, outcomes) = plan::plan(known, rows)?;
     apply::apply(unit, organization, &plan, at, removal_event).await?;

@@ -11,6 +11,7 @@ use crate::ports::store::{PreparedChild, PreparedGuardian, PreparedRow, Prepared
 
 use super::known::{Known, KnownChild, KnownSchool};
 use super::plan_guardian;
+use crate::adapters::store::name_parts::Named;
 
 /// The changes of a batch, in the order in which they can be written.
 #[derive(Default)]
@@ -20,7 +21,11 @@ pub(super) struct Plan<'r> {
     pub guardians: Vec<&'r PreparedGuardian>,
     pub released_logins: Vec<(&'r GuardianId, Portal, LoginName)>,
     pub taken_logins: Vec<TakenLogin<'r>>,
+    /// People whose names are written; of new ones there are no parts to drop.
+    pub names: Vec<Named<'r>>,
     pub retired_identifiers: Vec<&'r GuardianId>,
+    /// Numbers of staff that the source delivers now too: they are its own from here on.
+    pub adopted_identifiers: Vec<(&'r GuardianId, [u8; 32])>,
     pub added_identifiers: Vec<(&'r GuardianId, &'r SealedNationalId)>,
     pub dropped_links: Vec<(&'r GuardianId, ChildId)>,
     /// With whether the source confirmed it.
@@ -131,6 +136,11 @@ fn plan_child<'r>(
     if before.is_some_and(|before| before.id != child.id) {
         return Err(known_meanwhile());
     }
+    if before.is_some_and(|before| before.merged_into.is_some()) {
+        let message =
+            "Staff merged this child into another one. The row changes nothing; relations to it lead there.";
+        return Ok(Change::Unchanged.with(vec![finding("key", "child_merged", message)]));
+    }
     let Some(school) = known.schools.get(&record.school) else {
         let message = "No school has this key. Deliver the school first.";
         return Ok(RowOutcome::Rejected(vec![finding("school", "unknown_school", message)]));
@@ -148,11 +158,15 @@ fn plan_child<'r>(
     };
     if change != Change::Unchanged {
         plan.children.push((child, school.id.clone()));
+        let mut named = Named::child(&child.id, &record.given_name, &record.family_name);
+        named.renamed = change == Change::Updated;
+        plan.names.push(named);
         let now = KnownChild {
             id: child.id.clone(),
             given_name: record.given_name.clone(),
             family_name: record.family_name.clone(),
             school: school.id.clone(),
+            merged_into: None,
         };
         known.children.insert(record.key.clone(), now);
     }

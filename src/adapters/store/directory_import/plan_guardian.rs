@@ -13,6 +13,7 @@ use crate::ports::store::PreparedGuardian;
 
 use super::known::{Confirmed, Known, KnownGuardian, Profile};
 use super::plan::{Change, Plan, TakenLogin, finding, known_meanwhile};
+use crate::adapters::store::name_parts::Named;
 
 /// A row that is being decided on.
 struct Row<'p, 'r> {
@@ -30,6 +31,10 @@ pub(super) fn plan<'r>(
     known: &mut Known,
     row: &'r PreparedGuardian,
 ) -> Result<RowOutcome, PortError> {
+    if known.guardians.get(&row.record.key).is_some_and(|before| before.is_merged) {
+        let message = "Staff merged this guardian's account into another one. The row changes nothing.";
+        return Ok(Change::Unchanged.with(vec![finding("key", "guardian_merged", message)]));
+    }
     let Some(links) = child_links(known, row) else {
         let message = "No child has this key. Deliver the child first.";
         return Ok(RowOutcome::Rejected(vec![finding("relations", "unknown_child", message)]));
@@ -46,6 +51,9 @@ pub(super) fn plan<'r>(
     let changed = before.profile != profile;
     if is_new || changed {
         plan.guardians.push(row);
+        let mut named = Named::guardian(&row.id, &row.record.given_name, &row.record.family_name);
+        named.renamed = !is_new;
+        plan.names.push(named);
     }
     let mut row = Row { plan, known, before, delivered: row, findings: Vec::new(), changed };
     row.plan_logins();
@@ -67,7 +75,7 @@ fn child_links(known: &Known, row: &PreparedGuardian) -> Option<HashMap<ChildId,
     for relation in &row.record.relations {
         match relation {
             Relation::Child { child, confirmed } => {
-                *links.entry(known.children.get(child)?.id.clone()).or_insert(false) |= confirmed;
+                *links.entry(known.children.get(child)?.standing().clone()).or_insert(false) |= confirmed;
             }
             Relation::Contract { .. } => {}
         }
@@ -166,18 +174,46 @@ impl<'r> Row<'_, 'r> {
         });
     }
 
+    /// A number that staff put there outranks the source's, until the source delivers the same.
     fn plan_identifier(&mut self) {
         let wanted = self.delivered.national_id.as_ref();
-        let before = self.before.identifier;
-        if before.is_some() && before != wanted.map(|number| number.index) {
+        let in_use = std::mem::take(&mut self.before.identifiers);
+        if let Some(wanted) = wanted
+            && let Some(same) =
+                in_use.iter().find(|known| wanted.indexes().any(|index| *index == known.index))
+        {
+            if !same.by_import {
+                self.changed = true;
+                self.plan.adopted_identifiers.push((self.guardian(), same.index));
+            }
+            return;
+        }
+        if in_use.iter().any(|known| !known.by_import) {
+            if wanted.is_some() {
+                let message =
+                    "Staff have put another number on the account. That one is kept: correct the source.";
+                self.findings.push(finding("national_id", "number_of_staff_kept", message));
+            }
+            return;
+        }
+        let before = match in_use.as_slice() {
+            [] => None,
+            [one] => Some(one.index),
+            [..] => {
+                let message = "The account has several numbers, of accounts that were merged. They are kept: staff can \
+                               change one of them.";
+                self.findings.push(finding("national_id", "several_numbers_kept", message));
+                return;
+            }
+        };
+        if let Some(index) = before {
             self.changed = true;
             self.plan.retired_identifiers.push(self.guardian());
-            if let Some(index) = before {
-                self.known.identifier_holders.remove(&index);
-            }
+            self.known.identifier_holders.remove(&index);
         }
         let Some(wanted) = wanted else { return };
-        match self.known.identifier_holders.get(&wanted.index) {
+        let holders = &self.known.identifier_holders;
+        match wanted.indexes().find_map(|index| holders.get(index)) {
             Some(holder) if holder == self.guardian() => {}
             Some(_) => {
                 let message = "Another guardian of the organization has this number. One of the two is wrong, or both \
@@ -195,13 +231,25 @@ impl<'r> Row<'_, 'r> {
     /// The portals with a confirmed relation, after this row, with who confirmed it.
     fn plan_relations(&mut self, mut links: HashMap<ChildId, bool>) -> Vec<(Portal, Confirmed)> {
         let mut confirmed = Vec::new();
-        for known in std::mem::take(&mut self.before.links) {
+        self.plan_removed_links(&mut links);
+        let before = std::mem::take(&mut self.before.links);
+        let by_staff: Vec<ChildId> = before
+            .iter()
+            .filter(|known| !known.by_import && known.confirmed == Confirmed::Staff)
+            .map(|known| known.child.clone())
+            .collect();
+        for known in before {
             // Another source's relations, and what staff confirmed, are not the source's to change.
             let wanted = if known.by_import { links.remove(&known.child) } else { None };
             let now = match (known.by_import, wanted) {
                 (false, _) => known.confirmed,
                 (true, None) => {
                     self.changed = true;
+                    if by_staff.contains(&known.child) {
+                        let message = "Staff have confirmed a relation that is not delivered any more. It is kept: staff \
+                                       can remove it.";
+                        self.findings.push(finding("relations", "link_of_staff_kept", message));
+                    }
                     self.plan.dropped_links.push((self.guardian(), known.child));
                     Confirmed::Nobody
                 }
@@ -227,6 +275,16 @@ impl<'r> Row<'_, 'r> {
         }
         confirmed.extend(self.plan_contract().into_iter().map(|by| (Portal::Childminder, by)));
         confirmed
+    }
+
+    /// What staff removed is not put back.
+    fn plan_removed_links(&mut self, links: &mut HashMap<ChildId, bool>) {
+        for child in &self.before.removed_links {
+            if links.remove(child).is_some() {
+                let message = "Staff have removed this relation. It is not put back: correct the source, or add the link.";
+                self.findings.push(finding("relations", "link_removed_by_staff", message));
+            }
+        }
     }
 
     /// Who has confirmed contracts after this row.
