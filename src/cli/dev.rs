@@ -11,12 +11,17 @@ use tokio_util::sync::CancellationToken;
 use super::callers::new_token;
 use super::import;
 use super::logs;
-use super::sample_logins::{KOMMUN, OPVANG, SAMPLE_LOGINS};
+use super::sample_logins::{KOMMUN, OPVANG, SAMPLE_LOGINS, SAMPLE_STAFF, SampleStaff};
 use super::serve::stop_signal;
+use super::staff;
 use crate::app::{self, App, EidListeners, Outside, SimulatedEids};
 use crate::config::Config;
+use crate::domain::staff::Role;
 use crate::domain::secret::Secret;
+use crate::flows::staff_accounts::PrintedLink;
 use crate::ports::entropy::random_bytes;
+use crate::proto;
+use crate::proto::login_service_client::LoginServiceClient;
 
 /// The sample directories, as shipped in `examples/`.
 const SAMPLES: [(&str, &str); 2] = [
@@ -89,9 +94,11 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         "guardian-auth dev: fresh state, gone when this stops (Ctrl-C). Sample data only; never for real guardians.\n"
     );
     load_samples(&config).await?;
+    let links = staff_links(&config).await?;
     let stop = CancellationToken::new();
     let pages = app::pages(&config, args.pages, args.grpc, &tokens, Some(&eids), stop.clone()).await?;
     let app = App::start(config, outside).await?;
+    activate_staff(&links, app.grpc_address(), &tokens).await?;
     print_calls(&app, &tokens, &state.0, args.pages);
     stop_signal().await?;
     stop.cancel();
@@ -113,6 +120,51 @@ async fn load_samples(config: &Config) -> anyhow::Result<()> {
             "loaded {name}: {} rows; {} findings and {} bad rows, which are part of the sample",
             summary.created, summary.findings, summary.rejected
         );
+    }
+    Ok(())
+}
+
+/// Sample staff come to their accounts as everybody does: by the link of `staff bootstrap`.
+async fn staff_links(config: &Config) -> anyhow::Result<Vec<(SampleStaff, PrintedLink)>> {
+    let mut links = Vec::new();
+    for sample in SAMPLE_STAFF {
+        let organization = app::organization(config, sample.organization)?;
+        let args = staff::BootstrapArgs {
+            organization: sample.organization.to_owned(),
+            role: Role::OrganizationAdministrator,
+            given_name: sample.name.0.to_owned(),
+            family_name: sample.name.1.to_owned(),
+            email: sample.email.to_owned(),
+            mobile: sample.mobile.to_owned(),
+            user_name: Some(sample.user_name.to_owned()),
+            national_id_file: None,
+            even_so: false,
+        };
+        let link = staff::bootstrap(config, &args, organization).await?;
+        links.push((sample, link));
+    }
+    Ok(links)
+}
+
+async fn activate_staff(
+    links: &[(SampleStaff, PrintedLink)],
+    grpc: SocketAddr,
+    tokens: &HashMap<String, Secret<String>>,
+) -> anyhow::Result<()> {
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{grpc}"))?.connect().await?;
+    let mut client = LoginServiceClient::new(channel);
+    for (sample, link) in links {
+        let token = tokens.get(&format!("{}-admin", sample.organization)).context("no admin portal")?;
+        let (_, link_token) = link.link.expose().split_once("token=").context("a link without a token")?;
+        let mut request = tonic::Request::new(proto::ActivateCredentialRequest {
+            organization: sample.organization.to_owned(),
+            portal: proto::Portal::Staff.into(),
+            proof: Some(proto::activate_credential_request::Proof::LinkToken(link_token.to_owned())),
+            new_password: sample.password.to_owned(),
+            client: None,
+        });
+        request.metadata_mut().insert("authorization", format!("Bearer {}", token.expose()).parse()?);
+        client.activate_credential(request).await.context("giving sample staff their passwords")?;
     }
     Ok(())
 }
@@ -141,8 +193,12 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
             login.story
         );
     }
+    println!("\nSample staff, organization administrators at the portal staff (a password is enough here):");
+    for staff in SAMPLE_STAFF {
+        println!("  {:<18} {:<14} {}", staff.organization, staff.user_name, staff.password);
+    }
     println!(
-        "\nTokens of the calling systems (made now). Logins go through the token of the organization's `portal`;\n`admin` may do the same without stating a guardian's address, `sync` and `operator` read the public keys so far:"
+        "\nTokens of the calling systems (made now). Logins go through the token of the organization's `portal`;\n`admin` calls for staff; `sync` and `operator` read the public keys so far:"
     );
     let mut names: Vec<&String> = tokens.keys().collect();
     names.sort();
@@ -179,6 +235,10 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
         "\n  # A forgotten password, from the request to the login with the new one; the mail is on the mailbox page too."
     );
     println!("  cargo run --example reset_story -- {token} http://{grpc} http://{pages}");
+    if let Some(admin) = tokens.get(&format!("{}-admin", login.organization)) {
+        println!("\n  # Staff: find a guardian, confirm the child link, issue a user name and a code, activate, log in.");
+        println!("  cargo run --example staff -- {} {token} http://{grpc}", admin.expose());
+    }
     print_eids(token, grpc, pages);
     println!("\n  # Without any tool but curl:");
     println!("  curl -s http://{grpc}/.well-known/jwks.json");

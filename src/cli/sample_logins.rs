@@ -26,6 +26,43 @@ pub const KOMMUN: &str = "sample-kommun";
 /// The Dutch sample: `examples/directory-voorbeeld-opvang.jsonl`.
 pub const OPVANG: &str = "voorbeeld-opvang";
 
+/// An organization administrator of a sample organization, whom `dev` makes.
+#[derive(Clone, Copy, Debug)]
+pub struct SampleStaff {
+    /// Short name of the organization.
+    pub organization: &'static str,
+    /// Given and family name.
+    pub name: (&'static str, &'static str),
+    /// The name to log in with at the portal `staff`.
+    pub user_name: &'static str,
+    /// Public: it protects an invented person.
+    pub password: &'static str,
+    /// E-mail address.
+    pub email: &'static str,
+    /// Mobile number.
+    pub mobile: &'static str,
+}
+
+/// One in each organization.
+pub const SAMPLE_STAFF: [SampleStaff; 2] = [
+    SampleStaff {
+        organization: KOMMUN,
+        name: ("Astrid", "Norling"),
+        user_name: "ADMIN",
+        password: "almanacka brygga kompass tofs",
+        email: "astrid.norling@example.se",
+        mobile: "070-1740606",
+    },
+    SampleStaff {
+        organization: OPVANG,
+        name: ("Sanne", "Prins"),
+        user_name: "ADMIN",
+        password: "fietsbel kompas regenjas tulp",
+        email: "sanne.prins@example.nl",
+        mobile: "06-12345678",
+    },
+];
+
 const fn parent(
     organization: &'static str,
     key: &'static str,

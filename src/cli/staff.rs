@@ -87,18 +87,28 @@ fn role(text: &str) -> Result<Role, String> {
 /// If a value is none, there is somebody already, or the store is away.
 pub async fn run(config: Config, command: StaffCommand) -> anyhow::Result<()> {
     let StaffCommand::Bootstrap(args) = command;
-    let organization = app::organization(&config, &args.organization)?.clone();
+    let organization = app::organization(&config, &args.organization)?;
+    print(&bootstrap(&config, &args, organization).await?, organization);
+    Ok(())
+}
+
+/// Makes the account; the link that its owner chooses a password with.
+///
+/// # Errors
+/// As [`run`].
+pub async fn bootstrap(
+    config: &Config,
+    args: &BootstrapArgs,
+    organization: &Organization,
+) -> anyhow::Result<PrintedLink> {
     if !organization.portals.contains(&Portal::Staff) {
         bail!("{} has no portal \"staff\": add it to organizations[].portals", args.organization);
     }
-    let invitation = invitation(&args, &organization)?;
-    let (flow, now) = app::staff_accounts(&config).await?;
-    let event = event(&args, &organization, now);
-    match flow.bootstrap(&organization, &invitation, event, args.even_so).await {
-        Ok(Ok(link)) => {
-            print(&link, &organization);
-            Ok(())
-        }
+    let invitation = invitation(args, organization)?;
+    let (flow, now) = app::staff_accounts(config).await?;
+    let event = event(args, organization, now);
+    match flow.bootstrap(organization, &invitation, event, args.even_so).await {
+        Ok(Ok(link)) => Ok(link),
         Ok(Err(members)) => bail!(
             "there are {members} active members of this role in {}: let one of them invite, or say --even-so if none of \
              them can log in",

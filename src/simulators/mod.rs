@@ -118,6 +118,10 @@ impl Pages {
                 get(portal::password_reset::forgot_page).post(portal::password_reset::forgot),
             )
             .route(
+                "/portal/{organization}/{portal}/activate",
+                get(portal::activate::activate_page).post(portal::activate::activate),
+            )
+            .route(
                 "/portal/{organization}/{portal}/new-password",
                 get(portal::password_reset::new_password_page).post(portal::password_reset::new_password),
             )

@@ -35,7 +35,7 @@ fn walkthroughs() -> Vec<(String, Vec<Block>)> {
             let (heading, rest) = section.split_once('\n').unwrap();
             let mut blocks = Vec::new();
             for fenced in rest.split("\n```").skip(1).step_by(2) {
-                let (words, text) = fenced.split_once('\n').unwrap();
+                let (words, text) = fenced.split_once('\n').unwrap_or((fenced, ""));
                 let words = words.split_whitespace().map(str::to_owned).collect();
                 blocks.push(Block { words, text: text.to_owned() });
             }

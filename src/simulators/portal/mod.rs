@@ -1,6 +1,7 @@
 //! A stand-in for a parent portal: what its backend does with the service, from the login with a password or an eID to a new
 //! password.
 
+pub(super) mod activate;
 pub(super) mod bankid;
 mod eid;
 pub(super) mod login;

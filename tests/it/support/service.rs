@@ -258,6 +258,10 @@ impl World {
         config.listen.grpc = SocketAddr::from(([127, 0, 0, 1], 0));
         config.listen.ops = SocketAddr::from(([127, 0, 0, 1], 0));
         config.issuer = "https://auth.example.se".to_owned();
+        // As in production; `dev` alone is lenient.
+        for organization in &mut config.organizations {
+            organization.staff.password_is_enough_because = None;
+        }
         config.hash.parameters = cheap();
         // Tests throw more at once than people do; tests of the queue set their own.
         config.hash.queue = 1024;
