@@ -170,11 +170,13 @@ impl Walk {
                 assert_eq!(answer, "session", "{what}");
             } else if let Some((path, name)) = line.split_once(" -> ") {
                 let found = answer.pointer(&pointer(path)).unwrap_or_else(|| panic!("{what}"));
-                self.kept.insert(name.to_owned(), found.as_str().unwrap_or_else(|| panic!("{what}")).to_owned());
+                self.kept
+                    .insert(name.to_owned(), found.as_str().unwrap_or_else(|| panic!("{what}")).to_owned());
             } else {
                 let (path, value) = line.split_once(" = ").unwrap_or_else(|| panic!("{what}"));
                 let found = answer.pointer(&pointer(path)).unwrap_or_else(|| panic!("{what}"));
-                let value: Value = serde_json::from_str(&self.filled(value)).unwrap_or_else(|_| panic!("{what}"));
+                let value: Value =
+                    serde_json::from_str(&self.filled(value)).unwrap_or_else(|_| panic!("{what}"));
                 assert_eq!(found, &value, "{what}");
             }
         }

@@ -292,7 +292,8 @@ async fn what_staff_changed_since_a_merge_stays(world: World) {
     assert_eq!(world.number(&links).await, 0, "a link that staff removed does not come back");
     let marks = format!("SELECT count(*) FROM removed_child_link WHERE child_id = ({child})");
     assert_eq!(world.number(&marks).await, 2, "nor by an import of either account");
-    let retired = format!("SELECT count(*) FROM guardian_identifier WHERE retired_ms = 7 AND guardian_id = '{kept}'");
+    let retired =
+        format!("SELECT count(*) FROM guardian_identifier WHERE retired_ms = 7 AND guardian_id = '{kept}'");
     assert_eq!(world.number(&retired).await, 1);
 }
 
