@@ -21,7 +21,6 @@ mod login_password;
 mod merge;
 mod merge_children;
 mod merge_identity;
-mod merge_plans;
 mod message_budget;
 mod migrations;
 mod outage;
