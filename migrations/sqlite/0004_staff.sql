@@ -12,9 +12,10 @@ ALTER TABLE child ADD COLUMN merged_into TEXT;
 CREATE INDEX guardian_to_fold ON guardian (id) WHERE names_folded = 0;
 CREATE INDEX child_to_fold ON child (id) WHERE names_folded = 0;
 CREATE INDEX guardian_by_merged_into ON guardian (merged_into) WHERE merged_into IS NOT NULL;
--- Walks through an organization, a page at a time, in search of duplicates.
-CREATE INDEX guardian_by_organization ON guardian (organization, id);
-CREATE INDEX child_by_organization ON child (organization, id);
+-- Walks through an organization, a page at a time, in search of duplicates. The conditions are words of those statements
+-- alone, so that PostgreSQL cannot take the indexes for those by source key or address and read the whole organization.
+CREATE INDEX guardian_by_organization ON guardian (organization, id) WHERE kind = 'guardian' AND merged_into IS NULL;
+CREATE INDEX child_by_organization ON child (organization, id) WHERE merged_into IS NULL AND names_folded >= 0;
 CREATE INDEX guardian_by_mobile ON guardian (organization, mobile_canonical) WHERE mobile_canonical IS NOT NULL;
 CREATE INDEX number_proposal_by_guardian ON number_proposal (guardian_id);
 

@@ -41,6 +41,7 @@ mod logging;
 mod login_bankid;
 mod login_oidc;
 mod login_password;
+mod merges;
 mod messenger;
 mod metrics_documented;
 mod ops;

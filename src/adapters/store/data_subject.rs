@@ -18,10 +18,8 @@ use super::statement::Statement;
 use super::unit::Unit;
 use super::{SqlStore, act, audit, bearing, erase, merge};
 
-const ABSORBED: Statement = Statement::new(
-    "find_absorbed_accounts",
-    "SELECT id FROM guardian WHERE merged_into = $1 ORDER BY id LIMIT $2",
-);
+const ABSORBED: Statement =
+    Statement::new("find_absorbed_accounts", "SELECT id FROM guardian WHERE merged_into = $1 LIMIT $2");
 
 /// Accounts of one person that are followed: far more than anybody has.
 const MOST_ACCOUNTS: usize = 100;

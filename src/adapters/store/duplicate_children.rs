@@ -21,9 +21,11 @@ use super::{SqlStore, act};
 /// Other children of the guardians of one: a household has few.
 const MOST_SIBLINGS: i64 = 500;
 
+/// Every child has a version of folding: the words are those of the index, see the migration.
 const WALK_ORGANIZATION: Statement = Statement::new(
     "walk_children_of_organization",
-    "SELECT id FROM child WHERE organization = $1 AND id > $2 AND merged_into IS NULL ORDER BY id LIMIT $3",
+    "SELECT id FROM child WHERE organization = $1 AND id > $2 AND merged_into IS NULL AND names_folded >= 0 \
+     ORDER BY id LIMIT $3",
 );
 
 const WALK_SCHOOLS: Statement = Statement::new(

@@ -42,7 +42,7 @@ pub(super) const WHOLE_SCOPE: Statement = Statement::new(
 const WALK_ORGANIZATION: Statement = Statement::new(
     "walk_guardians_of_organization",
     "SELECT id FROM guardian WHERE organization = $1 AND id > $2 AND kind = 'guardian' \
-       AND state IN ('active', 'locked') ORDER BY id LIMIT $3",
+       AND merged_into IS NULL AND state IN ('active', 'locked') ORDER BY id LIMIT $3",
 );
 
 /// From the schools: they have few guardians, wherever their ids are.

@@ -59,7 +59,7 @@ pub(super) const SECTIONS: [Section; 15] = [
         statement: Statement::new(
             "export_national_ids",
             "SELECT scheme, sealed, key_id, source, added_ms, retired_ms FROM guardian_identifier \
-             WHERE guardian_id = $1 AND organization = $2 ORDER BY position DESC LIMIT $3",
+             WHERE guardian_id = $1 AND organization = $2 ORDER BY added_ms DESC LIMIT $3",
         ),
         columns: &[
             ("scheme", Form::Text),
@@ -75,7 +75,7 @@ pub(super) const SECTIONS: [Section; 15] = [
         statement: Statement::new(
             "export_proposals",
             "SELECT scheme, sealed, key_id, at_ms, settled_ms FROM number_proposal \
-             WHERE guardian_id = $1 AND organization = $2 ORDER BY id DESC LIMIT $3",
+             WHERE guardian_id = $1 AND organization = $2 ORDER BY at_ms DESC LIMIT $3",
         ),
         columns: &[
             ("scheme", Form::Text),
@@ -247,7 +247,7 @@ pub(super) const SECTIONS: [Section; 15] = [
         statement: Statement::new(
             "export_merges",
             "SELECT id, absorbed_id, at_ms, undo_until_ms, undone_ms FROM merge \
-             WHERE kept_id = $1 AND organization = $2 ORDER BY id LIMIT $3",
+             WHERE kept_id = $1 AND organization = $2 ORDER BY at_ms LIMIT $3",
         ),
         columns: &[
             ("id", Form::Text),
