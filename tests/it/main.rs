@@ -28,6 +28,7 @@ mod configuration;
 mod directory_import;
 mod documentation;
 mod error_reasons;
+mod guardians;
 mod hashing_pool;
 mod health;
 mod healthcheck;

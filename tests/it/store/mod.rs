@@ -1,7 +1,9 @@
 //! The conformance suite of the store: every case runs on SQLite and on PostgreSQL, without exceptions.
 
 mod audit;
+mod audit_events;
 mod change_password;
+mod child_links;
 mod confirm_reset;
 mod contents;
 mod directory_import;
@@ -11,6 +13,8 @@ mod eid_facts;
 mod eid_login;
 mod eid_sessions;
 mod facts;
+mod guardian_search;
+mod identifiers;
 mod login_bankid;
 mod login_bankid_leases;
 mod login_failures;
@@ -30,6 +34,7 @@ mod reset_races;
 mod reset_tokens;
 mod session;
 mod signing_keys;
+mod staff_facts;
 mod world;
 
 /// Makes two tests of each case: `on_sqlite::…` and `on_postgres::…`. A case takes a [`world::World`] of its own.
