@@ -31,6 +31,15 @@ CREATE INDEX removed_child_link_by_child ON removed_child_link (child_id);
 -- rests_on: 'source' (imported), 'staff' (issued), 'invitation' (of staff): what must be there for the password to stay.
 ALTER TABLE credential ADD COLUMN rests_on text COLLATE "C" NOT NULL DEFAULT 'source';
 
+-- Passwords that staff took away: no import brings one back.
+CREATE TABLE revoked_password (
+    guardian_id text COLLATE "C" NOT NULL REFERENCES guardian (id),
+    portal      text COLLATE "C" NOT NULL,
+    staff_id    text COLLATE "C" NOT NULL,
+    at_ms       bigint NOT NULL,
+    PRIMARY KEY (guardian_id, portal)
+);
+
 -- scope: 'organization', or 'schools' with rows in staff_school. revision: changes with role, scope and state.
 CREATE TABLE staff_member (
     id             text COLLATE "C" PRIMARY KEY REFERENCES guardian (id),
@@ -73,6 +82,7 @@ CREATE TABLE activation (
 );
 CREATE UNIQUE INDEX activation_live ON activation (guardian_id, portal) WHERE ended_ms IS NULL;
 CREATE UNIQUE INDEX activation_by_token ON activation (token_digest) WHERE token_digest IS NOT NULL;
+CREATE INDEX activation_by_guardian ON activation (guardian_id, portal, id);
 CREATE INDEX activation_by_issuer ON activation (issued_by, issued_ms);
 CREATE INDEX activation_by_organization ON activation (organization, id);
 CREATE INDEX activation_by_end ON activation (expires_ms);
@@ -158,10 +168,13 @@ CREATE TABLE audit_head (
     key_id       text COLLATE "C" NOT NULL
 );
 
--- Events and links are added, never changed or taken away: not by a defect of ours, nor by who has only our login.
+-- Events and links are added, never changed or taken away, and a head is not taken away: not by a defect of ours, nor by who
+-- has a login that owns no table (docs/audit-log.md).
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'rows of % are never changed', TG_TABLE_NAME; END $$;
 CREATE TRIGGER audit_event_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_event
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER audit_link_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_link
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER audit_head_not_deleted BEFORE DELETE OR TRUNCATE ON audit_head
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

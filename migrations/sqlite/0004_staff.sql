@@ -31,6 +31,15 @@ CREATE INDEX removed_child_link_by_child ON removed_child_link (child_id);
 -- rests_on: 'source' (imported), 'staff' (issued), 'invitation' (of staff): what must be there for the password to stay.
 ALTER TABLE credential ADD COLUMN rests_on TEXT NOT NULL DEFAULT 'source';
 
+-- Passwords that staff took away: no import brings one back.
+CREATE TABLE revoked_password (
+    guardian_id TEXT NOT NULL REFERENCES guardian (id),
+    portal      TEXT NOT NULL,
+    staff_id    TEXT NOT NULL,
+    at_ms       INTEGER NOT NULL,
+    PRIMARY KEY (guardian_id, portal)
+) STRICT, WITHOUT ROWID;
+
 -- scope: 'organization', or 'schools' with rows in staff_school. revision: changes with role, scope and state.
 CREATE TABLE staff_member (
     id             TEXT PRIMARY KEY REFERENCES guardian (id),
@@ -73,6 +82,7 @@ CREATE TABLE activation (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX activation_live ON activation (guardian_id, portal) WHERE ended_ms IS NULL;
 CREATE UNIQUE INDEX activation_by_token ON activation (token_digest) WHERE token_digest IS NOT NULL;
+CREATE INDEX activation_by_guardian ON activation (guardian_id, portal, id);
 CREATE INDEX activation_by_issuer ON activation (issued_by, issued_ms);
 CREATE INDEX activation_by_organization ON activation (organization, id);
 CREATE INDEX activation_by_end ON activation (expires_ms);
@@ -158,12 +168,22 @@ CREATE TABLE audit_head (
     key_id       TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Events and links are added, never changed or taken away: not by a defect of ours.
+-- Events and links are added, never changed or taken away, and a head is not taken away: not by a defect of ours. INSERT OR
+-- REPLACE takes a row away without asking the triggers of DELETE: the triggers of INSERT stand for them.
 CREATE TRIGGER audit_event_never_changed BEFORE UPDATE ON audit_event
 BEGIN SELECT RAISE(ABORT, 'rows of audit_event are never changed'); END;
 CREATE TRIGGER audit_event_never_deleted BEFORE DELETE ON audit_event
+BEGIN SELECT RAISE(ABORT, 'rows of audit_event are never changed'); END;
+CREATE TRIGGER audit_event_never_replaced BEFORE INSERT ON audit_event
+WHEN EXISTS (SELECT 1 FROM audit_event WHERE id = NEW.id)
 BEGIN SELECT RAISE(ABORT, 'rows of audit_event are never changed'); END;
 CREATE TRIGGER audit_link_never_changed BEFORE UPDATE ON audit_link
 BEGIN SELECT RAISE(ABORT, 'rows of audit_link are never changed'); END;
 CREATE TRIGGER audit_link_never_deleted BEFORE DELETE ON audit_link
 BEGIN SELECT RAISE(ABORT, 'rows of audit_link are never changed'); END;
+CREATE TRIGGER audit_link_never_replaced BEFORE INSERT ON audit_link
+WHEN EXISTS (SELECT 1 FROM audit_link WHERE organization = NEW.organization AND position = NEW.position)
+    OR EXISTS (SELECT 1 FROM audit_link WHERE event_id = NEW.event_id)
+BEGIN SELECT RAISE(ABORT, 'rows of audit_link are never changed'); END;
+CREATE TRIGGER audit_head_never_deleted BEFORE DELETE ON audit_head
+BEGIN SELECT RAISE(ABORT, 'rows of audit_head are never deleted'); END;

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use aws_lc_rs::{hkdf, hmac};
 
 use crate::domain::secret::Secret;
-use crate::ports::key_vault::{KeyVault, Purpose, Sealed};
+use crate::ports::key_vault::{KeyVault, Purpose, Sealed, Signature, Signed};
 
 const NONCE_LENGTH: usize = 12;
 
@@ -29,6 +30,7 @@ pub struct DerivedKeyVault {
 struct PurposeKeys {
     seal: HashMap<Purpose, RandomizedNonceKey>,
     digest: HashMap<Purpose, hmac::Key>,
+    sign: HashMap<Purpose, Ed25519KeyPair>,
 }
 
 const SEALING: [Purpose; 8] = [
@@ -56,6 +58,8 @@ const DIGESTING: [Purpose; 11] = [
     Purpose::LimiterKey,
 ];
 
+const SIGNING: [Purpose; 1] = [Purpose::AuditHead];
+
 /// What makes the derived keys differ; part of stored data, so never changed.
 const fn label(purpose: Purpose) -> &'static [u8] {
     match purpose {
@@ -78,6 +82,7 @@ const fn label(purpose: Purpose) -> &'static [u8] {
         Purpose::StaffRequest => b"guardian-auth/v1/staff-request",
         Purpose::MergeSeal => b"guardian-auth/v1/merge-seal",
         Purpose::LimiterKey => b"guardian-auth/v1/limiter-key",
+        Purpose::AuditHead => b"guardian-auth/v1/audit-head",
     }
 }
 
@@ -144,7 +149,12 @@ impl PurposeKeys {
         for purpose in DIGESTING {
             digest.insert(purpose, hmac::Key::new(hmac::HMAC_SHA256, &expand(purpose)?));
         }
-        Ok(Self { seal, digest })
+        let mut sign = HashMap::new();
+        for purpose in SIGNING {
+            let pair = Ed25519KeyPair::from_seed_unchecked(&expand(purpose)?);
+            sign.insert(purpose, pair.map_err(|_| VaultError::Provider)?);
+        }
+        Ok(Self { seal, digest, sign })
     }
 
     fn digest(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
@@ -196,6 +206,23 @@ impl KeyVault for DerivedKeyVault {
 
     fn digests(&self, purpose: Purpose, parts: &[&[u8]]) -> Vec<[u8; 32]> {
         self.order.iter().map(|id| self.keys[id].digest(purpose, parts)).collect()
+    }
+
+    fn sign(&self, purpose: Purpose, statement: &[u8]) -> Signature {
+        let signature = self.active_keys().sign[&purpose].sign(statement);
+        Signature { bytes: signature.as_ref().to_vec(), key_id: self.active.clone() }
+    }
+
+    fn verify(&self, purpose: Purpose, statement: &[u8], signature: &Signature) -> Signed {
+        let Some(pair) = self.keys.get(&signature.key_id).and_then(|keys| keys.sign.get(&purpose)) else {
+            return Signed::KeyGone;
+        };
+        let public = UnparsedPublicKey::new(&ED25519, pair.public_key());
+        public.verify(statement, &signature.bytes).map_or(Signed::Forged, |()| Signed::Genuine)
+    }
+
+    fn key_ids(&self) -> &[String] {
+        &self.order
     }
 
     fn active_key_id(&self) -> &str {
@@ -262,6 +289,23 @@ mod tests {
         let index = old.digest(Purpose::NationalIdIndex, &[b"a"]);
         assert_ne!(both.digest(Purpose::NationalIdIndex, &[b"a"]), index);
         assert!(both.digests(Purpose::NationalIdIndex, &[b"a"]).contains(&index));
+    }
+
+    #[test]
+    fn a_signature_is_of_one_statement_and_one_key() {
+        let old = vault(&[("k1", 1)]);
+        let signature = old.sign(Purpose::AuditHead, b"a statement");
+        assert_eq!(old.verify(Purpose::AuditHead, b"a statement", &signature), Signed::Genuine);
+        assert_eq!(old.verify(Purpose::AuditHead, b"a statemenT", &signature), Signed::Forged);
+        let cut = Signature { bytes: signature.bytes[1..].to_vec(), ..signature.clone() };
+        assert_eq!(old.verify(Purpose::AuditHead, b"a statement", &cut), Signed::Forged);
+        let both = vault(&[("k2", 2), ("k1", 1)]);
+        assert_eq!(both.verify(Purpose::AuditHead, b"a statement", &signature), Signed::Genuine);
+        let renamed = Signature { key_id: "k2".to_owned(), ..signature.clone() };
+        assert_eq!(both.verify(Purpose::AuditHead, b"a statement", &renamed), Signed::Forged);
+        let new = vault(&[("k2", 2)]);
+        assert_eq!(new.verify(Purpose::AuditHead, b"a statement", &signature), Signed::KeyGone);
+        assert_eq!(both.sign(Purpose::AuditHead, b"x").key_id, "k2");
     }
 
     #[test]

@@ -15,8 +15,10 @@ use crate::adapters::system::SystemEntropy;
 use crate::config::{Config, LimitsBackend, Mail, StoreBackend};
 use crate::domain::organization::Organization;
 use crate::domain::time::Timestamp;
+use crate::flows::audit_verify::AuditVerify;
 use crate::flows::directory_import::DirectoryImport;
 use crate::flows::outbox::Wake;
+use crate::flows::reseal::Reseal;
 use crate::flows::signing_keys::SigningKeyFlow;
 use crate::flows::staff_accounts::StaffAccounts;
 use crate::ports::directory_file::DirectoryRows;
@@ -52,6 +54,31 @@ pub async fn signing_keys(config: &Config) -> anyhow::Result<SigningKeyFlow> {
     let store = connect(config).await?;
     let ring = Arc::new(JwtKeyring::new(config.issuer.clone()));
     Ok(parts::signing_keys(store, parts::vault(config)?, ring, &Outside::of_this_machine()))
+}
+
+/// The flow that seals everything anew with the active master key.
+///
+/// # Errors
+/// If the store is away or lacks migrations.
+pub async fn reseal(config: &Config) -> anyhow::Result<Reseal> {
+    let outside = Outside::of_this_machine();
+    let store = connect(config).await?;
+    parts::settle_schema(config, &store).await?;
+    Ok(Reseal {
+        store: Arc::new(store),
+        vault: parts::vault(config)?,
+        clock: outside.clock,
+        entropy: outside.entropy,
+    })
+}
+
+/// The flow that verifies the audit log.
+///
+/// # Errors
+/// If the store is away.
+pub async fn audit_verify(config: &Config) -> anyhow::Result<AuditVerify> {
+    let clock = Outside::of_this_machine().clock;
+    Ok(AuditVerify { store: Arc::new(connect(config).await?), vault: parts::vault(config)?, clock })
 }
 
 /// The flow over accounts of staff, and the time.

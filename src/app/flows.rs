@@ -13,9 +13,11 @@ use crate::adapters::revocations::RecentRevocations;
 use crate::adapters::store::SqlStore;
 use crate::config::Config;
 use crate::domain::password::Blocklist;
+use crate::flows::activate_credential::ActivateCredentialFlow;
 use crate::flows::change_password::ChangePasswordFlow;
 use crate::flows::devices::Devices;
 use crate::flows::duty::Duty;
+use crate::flows::fallback_credential::FallbackCredentialFlow;
 use crate::flows::gate::Gate;
 use crate::flows::last_done::LastDone;
 use crate::flows::login_bankid::LoginBankIdFlow;
@@ -31,6 +33,7 @@ use crate::flows::staff_accounts::StaffAccounts;
 use crate::flows::staff_parts::StaffParts;
 use crate::flows::upkeep::Upkeep;
 use crate::grpc::child::ChildHandlers;
+use crate::grpc::fallback_credential::FallbackCredentialHandlers;
 use crate::grpc::guardian::GuardianHandlers;
 use crate::grpc::login::LoginHandlers;
 use crate::grpc::login_bankid::LoginBankIdHandlers;
@@ -41,6 +44,7 @@ use crate::grpc::session::SessionHandlers;
 use crate::grpc::staff::StaffHandlers;
 use crate::ports::rate_limiter::RateLimiter;
 use crate::proto::child_service_server::ChildServiceServer;
+use crate::proto::fallback_credential_service_server::FallbackCredentialServiceServer;
 use crate::proto::guardian_service_server::GuardianServiceServer;
 use crate::proto::login_bank_id_service_server::LoginBankIdServiceServer;
 use crate::proto::login_oidc_service_server::LoginOidcServiceServer;
@@ -66,18 +70,20 @@ pub(super) struct Flows {
     pub(super) duty: Arc<Duty>,
     pub(super) staff: Arc<StaffAccounts>,
     pub(super) staff_parts: StaffParts,
+    pub(super) fallback_credential: Arc<FallbackCredentialFlow>,
+    pub(super) activate_credential: Arc<ActivateCredentialFlow>,
 }
 
 pub(super) fn routes(
-    login: Arc<LoginFlow>,
+    (login, activate): (Arc<LoginFlow>, Arc<ActivateCredentialFlow>),
     session: Arc<SessionFlow>,
     change_password: Arc<ChangePasswordFlow>,
     password_reset: Arc<PasswordResetFlow>,
     (oidc, bankid): (Arc<LoginOidcFlow>, Arc<LoginBankIdFlow>),
-    (staff, staff_parts): (Arc<StaffAccounts>, &StaffParts),
+    (staff, credentials, staff_parts): (Arc<StaffAccounts>, Arc<FallbackCredentialFlow>, &StaffParts),
     max_request_bytes: usize,
 ) -> Routes {
-    let login = LoginServiceServer::new(LoginHandlers::new(login));
+    let login = LoginServiceServer::new(LoginHandlers::new(login, activate));
     let session = SessionServiceServer::new(SessionHandlers::new(session));
     let password = PasswordServiceServer::new(PasswordHandlers::new(change_password));
     let reset = PasswordResetServiceServer::new(PasswordResetHandlers::new(password_reset));
@@ -86,6 +92,7 @@ pub(super) fn routes(
     let guardian = GuardianServiceServer::new(GuardianHandlers::new(staff_parts.clone()));
     let child = ChildServiceServer::new(ChildHandlers::new(staff_parts.clone()));
     let staff = StaffServiceServer::new(StaffHandlers::new(staff));
+    let credentials = FallbackCredentialServiceServer::new(FallbackCredentialHandlers::new(credentials));
     Routes::new(login.max_decoding_message_size(max_request_bytes))
         .add_service(oidc.max_decoding_message_size(max_request_bytes))
         .add_service(bankid.max_decoding_message_size(max_request_bytes))
@@ -95,6 +102,7 @@ pub(super) fn routes(
         .add_service(guardian.max_decoding_message_size(max_request_bytes))
         .add_service(child.max_decoding_message_size(max_request_bytes))
         .add_service(staff.max_decoding_message_size(max_request_bytes))
+        .add_service(credentials.max_decoding_message_size(max_request_bytes))
 }
 
 /// What flows share.
@@ -161,7 +169,7 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         limiter: Arc::clone(limiter),
         gate: Gate::clone(gate),
         hasher: Arc::clone(hasher) as _,
-        blocklist,
+        blocklist: Arc::clone(&blocklist),
         store: Arc::clone(&shared_store) as _,
         vault: Arc::clone(vault) as _,
         revocations: Arc::clone(&revocations) as _,
@@ -181,6 +189,33 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         clock: Arc::clone(clock),
     };
     let staff_parts = staff_parts(&shared_store, vault, &revocations, outside);
+    let fallback_credential = FallbackCredentialFlow {
+        gate: Gate::clone(gate),
+        hasher: Arc::clone(hasher) as _,
+        store: Arc::clone(&shared_store) as _,
+        vault: Arc::clone(vault) as _,
+        revocations: Arc::clone(&revocations) as _,
+        wake: wake.clone(),
+        sends_text_messages: parts::sends_text_messages(config),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+    };
+    let activate_credential = ActivateCredentialFlow {
+        limiter: Arc::clone(limiter),
+        gate: Gate::clone(gate),
+        hasher: Arc::clone(hasher) as _,
+        blocklist,
+        organizations: Arc::clone(&organizations),
+        store: Arc::clone(&shared_store) as _,
+        vault: Arc::clone(vault) as _,
+        revocations: Arc::clone(&revocations) as _,
+        refusals: refusals.clone(),
+        sends_text_messages: parts::sends_text_messages(config),
+        wake: wake.clone(),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+        tasks: TaskTracker::clone(attempts),
+    };
     let staff = StaffAccounts {
         store: Arc::clone(&shared_store) as _,
         vault: Arc::clone(vault) as _,
@@ -213,6 +248,8 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         mint,
         duty: Arc::new(duty),
         staff: Arc::new(staff),
+        fallback_credential: Arc::new(fallback_credential),
+        activate_credential: Arc::new(activate_credential),
         staff_parts,
     }
 }

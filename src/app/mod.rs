@@ -1,5 +1,6 @@
 //! Joins the floors: the one place that names concrete adapters. Starts, drains and stops the service.
 
+mod audit;
 mod certificates;
 mod commands;
 mod correspondence;
@@ -20,8 +21,8 @@ use eid::EidFlows;
 use flows::{FlowParts, Flows, flows, routes};
 
 pub use commands::{
-    directory_import, directory_rows, entropy, migrate, organization, probe, signing_keys, staff_accounts,
-    today,
+    audit_verify, directory_import, directory_rows, entropy, migrate, organization, probe, reseal,
+    signing_keys, staff_accounts, today,
 };
 
 use std::net::SocketAddr;
@@ -145,23 +146,26 @@ impl App {
             background.spawn(certificates.run(stop.clone()));
         }
         workers.watch(&mut registry, &outside);
+        let sealer = audit::sealer(&outside, &worker_store, &vault);
+        audit::watch(&mut registry, &sealer.gauges);
         let mut cursor = FeedCursor::default();
         flows.upkeep.prime(&mut cursor).await.context("reading keys and revocations from the store")?;
         background.spawn(flows.upkeep.run(cursor, stop.clone()));
         background.spawn(flows.refusals.run(stop.clone()));
         if config.workers.enabled {
             workers.spawn(&background, &stop);
+            background.spawn(sealer.run(stop.clone()));
         }
 
         let health = Health::starting().await;
         let front = Front::new(front::Parts {
             routes: routes(
-                flows.login,
+                (flows.login, flows.activate_credential),
                 flows.session,
                 flows.change_password,
                 flows.password_reset,
                 (Arc::clone(&eid.oidc), Arc::clone(&eid.bankid)),
-                (flows.staff, &flows.staff_parts),
+                (flows.staff, flows.fallback_credential, &flows.staff_parts),
                 config.listen.max_request_bytes,
             ),
             callers: callers(&config),

@@ -66,8 +66,8 @@ pub(super) async fn store(config: &Config, metrics: &StoreMetrics) -> anyhow::Re
     }
 }
 
-/// Connections of the workers: for requests, for text messages, and to count what waits.
-const WORKER_CONNECTIONS: u32 = 3;
+/// Connections of the workers: for requests, for text messages, to count what waits, and to chain the audit log.
+const WORKER_CONNECTIONS: u32 = 4;
 
 /// And these where BankID is used: for what orders come to, and for those who watch orders of other replicas.
 const BANKID_CONNECTIONS: u32 = 3;

@@ -1,12 +1,15 @@
-//! `keys`: the keys that sign access tokens.
+//! `keys`: the keys that sign access tokens, and what the master keys have sealed.
 
-use std::time::Duration;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use clap::Subcommand;
 
 use crate::app;
 use crate::config::Config;
 use crate::domain::time::Timestamp;
+use crate::flows::reseal::Progress;
 use crate::flows::signing_keys::PUBLISH_AHEAD;
 
 /// What to do with the keys.
@@ -14,11 +17,18 @@ use crate::flows::signing_keys::PUBLISH_AHEAD;
 pub enum KeysCommand {
     /// List the keys that are published.
     List,
-    /// Make the next key. It is published now and signs later; the present one retires after its last token.
+    /// Make the next key. It is published now and signs later; the present one retires after its last token. With --data:
+    /// seal everything that is stored anew with the first master key instead, while the service runs.
     Rotate {
         /// Seconds between publishing and signing. Less than 600 makes verifications fail that keep the JWKS.
-        #[arg(long, value_name = "SECONDS", default_value_t = PUBLISH_AHEAD.as_secs())]
+        #[arg(long, value_name = "SECONDS", default_value_t = PUBLISH_AHEAD.as_secs(), conflicts_with = "data")]
         publish_ahead: u64,
+        /// Seal national ids, evidence, signing keys and merges anew with the first key of keys.master.
+        #[arg(long)]
+        data: bool,
+        /// Rows a second at most; without it as fast as the store takes them.
+        #[arg(long, value_name = "ROWS", requires = "data")]
+        rows_per_second: Option<NonZeroU32>,
     },
 }
 
@@ -27,6 +37,9 @@ pub enum KeysCommand {
 /// # Errors
 /// If the store is away.
 pub async fn run(config: Config, command: KeysCommand) -> anyhow::Result<()> {
+    if let KeysCommand::Rotate { data: true, rows_per_second, .. } = command {
+        return rotate_data(&config, rows_per_second).await;
+    }
     let keys = app::signing_keys(&config).await?;
     match command {
         KeysCommand::List => {
@@ -41,10 +54,30 @@ pub async fn run(config: Config, command: KeysCommand) -> anyhow::Result<()> {
                 );
             }
         }
-        KeysCommand::Rotate { publish_ahead } => {
+        KeysCommand::Rotate { publish_ahead, .. } => {
             let (kid, signs_from) = keys.rotate(Duration::from_secs(publish_ahead)).await?;
             println!("key {kid} is published and signs from {}", written(signs_from));
         }
+    }
+    Ok(())
+}
+
+/// Progress goes to standard error at most this often.
+const TELL: Duration = Duration::from_secs(1);
+
+async fn rotate_data(config: &Config, rows_per_second: Option<NonZeroU32>) -> anyhow::Result<()> {
+    let (begun, mut told) = (Instant::now(), Instant::now());
+    let mut tell = |progress: Progress| {
+        if told.elapsed() >= TELL {
+            told = Instant::now();
+            eprintln!("{}: {} sealed anew", progress.kind.table(), progress.resealed);
+        }
+    };
+    let summary = app::reseal(config).await?.run(rows_per_second, &mut tell).await?;
+    print!("{summary}");
+    eprintln!("{} rows in {:.1} s", summary.resealed_in_all(), begun.elapsed().as_secs_f64());
+    if !summary.is_complete() {
+        bail!("not everything is sealed with the first master key; see above");
     }
     Ok(())
 }

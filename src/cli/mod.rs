@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod audit;
 pub mod callers;
 pub mod canonicalize;
 pub mod check;
@@ -61,6 +62,9 @@ pub enum Command {
     /// Look at and replace the keys that sign access tokens.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Look after the audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Bring identifiers into their canonical forms: JSON strings in, one a line; {"out"} or {"reject"} a line out.
     Canonicalize(canonicalize::CanonicalizeArgs),
 }
@@ -92,6 +96,7 @@ pub fn run(cli: Cli) -> ExitCode {
         }
         Command::Staff(command) => with_config(config, |config| staff::run(config, command)),
         Command::Keys(command) => with_config(config, |config| keys::run(config, command)),
+        Command::Audit(command) => with_config(config, |config| audit::run(config, command)),
         Command::Canonicalize(args) => {
             let today = crate::app::today();
             let input = BufReader::with_capacity(64 * 1024, io::stdin().lock());

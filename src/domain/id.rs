@@ -23,6 +23,13 @@ fn encode(at: Timestamp, random: [u8; 10]) -> String {
     out.iter().map(|byte| char::from(*byte)).collect()
 }
 
+/// The first ten characters are the time.
+fn time_of(id: &str) -> Timestamp {
+    let digit = |byte: u8| ALPHABET.iter().position(|known| *known == byte).unwrap_or(0);
+    let ms = id.bytes().take(10).fold(0_usize, |ms, byte| ms << 5 | digit(byte));
+    Timestamp::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
 fn is_well_formed(text: &str) -> bool {
     text.len() == LENGTH && text.bytes().all(|byte| ALPHABET.contains(&byte)) && text.as_bytes()[0] <= b'7'
 }
@@ -42,6 +49,11 @@ macro_rules! opaque_id {
             /// Reads an id from the wire or a store; `None` if it has not the form of one.
             pub fn parse(text: &str) -> Option<Self> {
                 is_well_formed(text).then(|| Self(text.to_owned()))
+            }
+
+            /// When it was made.
+            pub fn made(&self) -> Timestamp {
+                time_of(&self.0)
             }
 
             /// The 26 characters.
@@ -126,6 +138,10 @@ mod tests {
         let late = GuardianId::new(Timestamp::from_millis(2), [0; 10]);
         assert!(early < late);
         assert_eq!(GuardianId::parse(late.as_str()), Some(late));
+        for ms in [0, 1, 1_795_262_400_000, 0xFFFF_FFFF_FFFF] {
+            let at = Timestamp::from_millis(ms);
+            assert_eq!(AuditEventId::new(at, [255; 10]).made(), at);
+        }
     }
 
     #[test]

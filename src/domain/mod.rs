@@ -1,6 +1,7 @@
 //! The rules of guardian-auth. Pure: no async, no clock, no I/O, no serde.
 
 pub mod audit;
+pub mod audit_chain;
 pub mod bankid;
 pub mod bankid_message;
 pub mod caller;

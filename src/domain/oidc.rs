@@ -242,6 +242,7 @@ mod tests {
             strip_prefix: None,
             require: Vec::new(),
             previous_claim: None,
+            staff_roles: None,
         }
     }
 
@@ -418,5 +419,23 @@ mod tests {
         for wrong in ["", "A", "a b", "å", "a/b", &"x".repeat(41)] {
             assert_eq!(ProviderId::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn roles_come_from_the_named_values_of_the_claim_alone() {
+        let mapping = RoleMapping {
+            claim: "groups".to_owned(),
+            roles: vec![
+                ("school-admins".to_owned(), Role::SchoolAdministrator),
+                ("helpdesk".to_owned(), Role::SupportPerson),
+            ],
+        };
+        let claims = |values: &[&str]| {
+            let values = values.iter().map(|&value| value.to_owned()).collect();
+            Claims::from([("groups".to_owned(), values)])
+        };
+        assert_eq!(mapping.roles(&claims(&["x", "helpdesk"])), [Role::SupportPerson]);
+        assert_eq!(mapping.roles(&claims(&["Helpdesk", "school-admins "])), []);
+        assert_eq!(mapping.roles(&Claims::new()), []);
     }
 }

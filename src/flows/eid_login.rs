@@ -10,7 +10,7 @@ use crate::domain::eid_login::{
 };
 use crate::domain::id::{BankIdLoginId, EvidenceId, GuardianId, ProposalId, SessionId};
 use crate::domain::limits::eid_secret_reservation;
-use crate::domain::organization::Organization;
+use crate::domain::organization::{Organization, OrganizationId};
 use crate::domain::reference_code::ReferenceCode;
 use crate::domain::secret::Secret;
 use crate::domain::session::{Method, Session, lifetimes};
@@ -270,7 +270,7 @@ impl EidLogin {
         now: Timestamp,
     ) -> NewEvidence {
         let id = EvidenceId::new(now, random_bytes(self.entropy.as_ref()));
-        let context = evidence_context(organization, &id);
+        let context = evidence_context(&organization.id, id.as_str());
         let sealed = self.vault.seal(Purpose::EvidenceSeal, &context, evidence.expose());
         NewEvidence { sealed, expires: now.plus(retention), id }
     }
@@ -414,6 +414,6 @@ impl EidLogin {
 }
 
 /// What evidence is bound to: organization, table, row, column.
-pub fn evidence_context<'a>(organization: &'a Organization, id: &'a EvidenceId) -> [&'a [u8]; 4] {
-    [organization.id.as_str().as_bytes(), b"eid_evidence", id.as_str().as_bytes(), b"sealed"]
+pub fn evidence_context<'a>(organization: &'a OrganizationId, id: &'a str) -> [&'a [u8]; 4] {
+    [organization.as_str().as_bytes(), b"eid_evidence", id.as_bytes(), b"sealed"]
 }

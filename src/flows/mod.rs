@@ -1,8 +1,12 @@
 //! The order of steps, one file per story.
 
+pub mod activate_credential;
 pub mod activation_links;
 pub mod attempt;
 pub mod audit_events;
+pub mod audit_head;
+pub mod audit_sealer;
+pub mod audit_verify;
 pub mod bankid_board;
 pub mod bankid_collector;
 pub mod bankid_order;
@@ -15,6 +19,7 @@ pub mod directory_import;
 pub mod duty;
 pub mod eid_login;
 pub mod failure_notices;
+pub mod fallback_credential;
 pub mod gate;
 pub mod guardian_change;
 pub mod guardian_locks;
@@ -34,6 +39,7 @@ pub mod outbox;
 pub mod page_token;
 pub mod password_reset;
 pub mod refusal_log;
+pub mod reseal;
 pub mod reset_requests;
 pub mod session;
 pub mod session_tokens;

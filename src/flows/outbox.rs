@@ -25,6 +25,7 @@ use super::last_done::LastDone;
 use super::organizations::Organizations;
 
 pub use counts::{DeliveryCounts, DeliveryResult, Levels};
+pub(super) use letter::utc;
 
 mod counts;
 mod letter;

@@ -123,6 +123,7 @@ impl SigningKeyFlow {
     }
 }
 
-fn context(kid: &str) -> [&[u8]; 3] {
+/// What a private key is bound to: table, row, column.
+pub fn context(kid: &str) -> [&[u8]; 3] {
     [b"signing_key", kid.as_bytes(), b"sealed_private"]
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::fallback_credential::ACTIVATION_RETENTION;
 use crate::domain::session::ACCESS_TOKEN_LIFETIME;
 use crate::ports::access_tokens::Revocations;
 use crate::ports::clock::Clock;
@@ -204,6 +205,11 @@ impl Upkeep {
         }
         for _ in 0..MOST_SWEEPS {
             if self.store.sweep_evidence(now).await? == 0 {
+                break;
+            }
+        }
+        for _ in 0..MOST_SWEEPS {
+            if self.store.sweep_activations(now.minus(ACTIVATION_RETENTION)).await? == 0 {
                 break;
             }
         }

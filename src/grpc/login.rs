@@ -12,6 +12,7 @@ use crate::domain::password::{ClaimedPassword, MAX_CODE_POINTS, PasswordPolicy, 
 use crate::domain::password_reset::ResetMethod;
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
+use crate::flows::activate_credential::ActivateCredentialFlow;
 use crate::flows::attempt::{self, Origin};
 use crate::flows::login_methods::{self, LoginMethod};
 use crate::flows::login_password::{Attempt, LoginFlow, Outcome};
@@ -20,6 +21,7 @@ use crate::proto;
 use crate::proto::login_service_server::LoginService;
 
 use super::access::authorize_fields;
+use super::activate_credential;
 use super::context::{CallerContext, open};
 use super::fields::Faults;
 use super::status::{self, FaultReason};
@@ -32,12 +34,13 @@ pub(super) const MAX_LOCALE_BYTES: usize = 35;
 /// The service over its flow.
 pub struct LoginHandlers {
     flow: Arc<LoginFlow>,
+    activate: Arc<ActivateCredentialFlow>,
 }
 
 impl LoginHandlers {
-    /// Over the login flow.
-    pub fn new(flow: Arc<LoginFlow>) -> Self {
-        Self { flow }
+    /// Over the login flow and that of first passwords.
+    pub fn new(flow: Arc<LoginFlow>, activate: Arc<ActivateCredentialFlow>) -> Self {
+        Self { flow, activate }
     }
 }
 
@@ -45,9 +48,13 @@ impl LoginHandlers {
 impl LoginService for LoginHandlers {
     async fn activate_credential(
         &self,
-        _request: Request<proto::ActivateCredentialRequest>,
+        request: Request<proto::ActivateCredentialRequest>,
     ) -> Result<Response<proto::ActivateCredentialResponse>, Status> {
-        Err(status::method_unknown())
+        let (context, message) = open(request)?;
+        let attempt = activate_credential::parse(&context, message)?;
+        let activated = self.activate.activate(attempt).await;
+        let activated = activated.map_err(|error| activate_credential::failed(&context, error))?;
+        Ok(Response::new(activate_credential::answer(activated)))
     }
 
     async fn list_login_methods(

@@ -5,6 +5,7 @@
 //! asks `context` for the caller, `access` for the organization and `fields` for the rest.
 
 pub mod access;
+mod activate_credential;
 pub mod at_work;
 pub mod caller;
 pub mod child;
@@ -13,6 +14,7 @@ pub mod connection;
 pub mod context;
 pub mod deadline;
 mod eid_login;
+pub mod fallback_credential;
 pub mod fields;
 pub mod front;
 pub mod guardian;

@@ -43,6 +43,8 @@ pub enum Purpose {
     MergeSeal,
     /// Keys of the rate limiter.
     LimiterKey,
+    /// Signing the ends of the chains of the audit log.
+    AuditHead,
 }
 
 /// Something sealed, and with which master key.
@@ -54,7 +56,27 @@ pub struct Sealed {
     pub key_id: String,
 }
 
-/// Authenticated encryption and keyed digests.
+/// A signature, and with which master key it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Ed25519 (RFC 8032), 64 bytes.
+    pub bytes: Vec<u8>,
+    /// The id of the master key.
+    pub key_id: String,
+}
+
+/// What a look at a signature found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signed {
+    /// We signed exactly this.
+    Genuine,
+    /// We did not.
+    Forged,
+    /// Nobody can say: its master key is not configured.
+    KeyGone,
+}
+
+/// Authenticated encryption, keyed digests and signatures.
 pub trait KeyVault: Send + Sync {
     /// Seals with the active key. `context` (organization, table, row, column) must be given again to open.
     fn seal(&self, purpose: Purpose, context: &[&[u8]], plaintext: &[u8]) -> Sealed;
@@ -67,6 +89,15 @@ pub trait KeyVault: Send + Sync {
 
     /// The same with every configured key, the active one first: for look-ups while keys are rotated.
     fn digests(&self, purpose: Purpose, parts: &[&[u8]]) -> Vec<[u8; 32]>;
+
+    /// Signs with the active key.
+    fn sign(&self, purpose: Purpose, statement: &[u8]) -> Signature;
+
+    /// Whether it was signed with a key that is still configured.
+    fn verify(&self, purpose: Purpose, statement: &[u8], signature: &Signature) -> Signed;
+
+    /// The ids of all configured master keys, the active one first.
+    fn key_ids(&self) -> &[String];
 
     /// The id of the active master key.
     fn active_key_id(&self) -> &str;

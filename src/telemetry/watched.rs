@@ -29,6 +29,13 @@ pub const OUTBOX_LOOK_AGE: &str = "guardian_auth_outbox_look_age_seconds";
 /// Seconds since this replica looked at requests for reset links.
 pub const RESET_LOOK_AGE: &str = "guardian_auth_reset_requests_look_age_seconds";
 
+/// Events of the audit log that this replica has chained.
+pub const AUDIT_CHAINED: &str = "guardian_auth_audit_chained_events";
+/// Seconds since this replica knew every event of the audit log to be chained, by itself or by another.
+pub const AUDIT_CHAINED_AGE: &str = "guardian_auth_audit_chained_age_seconds";
+/// Chains of the audit log that this replica refuses to add to.
+pub const AUDIT_CHAINS_REFUSED: &str = "guardian_auth_audit_chains_refused";
+
 /// What happened to BankID orders that this replica collects, by event.
 pub const BANKID_ORDERS: &str = "guardian_auth_bankid_orders";
 /// BankID orders that this replica collects now.

@@ -6,6 +6,7 @@ mod canary;
 mod fixation;
 mod kill;
 mod limits;
+mod master_keys;
 mod outage;
 mod replicas;
 mod review;

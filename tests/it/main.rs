@@ -17,6 +17,7 @@
     reason = "speed and growth of tests matter less than that they read like the story"
 )]
 
+mod audit_log;
 mod bad_input;
 #[cfg(feature = "dev")]
 mod bankid;
@@ -28,6 +29,7 @@ mod configuration;
 mod directory_import;
 mod documentation;
 mod error_reasons;
+mod fallback_credential;
 mod guardians;
 mod hashing_pool;
 mod health;
@@ -55,4 +57,6 @@ mod staff;
 mod store;
 mod support;
 mod transport;
+#[cfg(feature = "dev")]
+mod walkthroughs;
 mod wire;

@@ -62,6 +62,55 @@ impl Insert {
     }
 }
 
+/// An `UPDATE` of rows that differ in what they get: `head FROM (VALUES …) AS wanted WHERE tail`, with `$1` for what they
+/// all get and `wanted.column1` and so on for the rest.
+pub(super) struct Update {
+    /// The name for the metrics.
+    pub name: &'static str,
+    /// `UPDATE table SET …`.
+    pub head: &'static str,
+    /// How many columns of values.
+    pub columns: usize,
+    /// The condition, which compares an indexed column with one of the values.
+    pub tail: &'static str,
+}
+
+impl Update {
+    /// Updates the rows; `bind` appends the values of one. Says how many rows were touched.
+    pub(super) async fn run<T>(
+        &self,
+        unit: &mut Unit,
+        first: &(impl Bind + ?Sized),
+        mut rows: &[T],
+        bind: impl Fn(&T, &mut AnyArguments),
+    ) -> Result<u64, PortError> {
+        let mut touched = 0;
+        while let Some(size) = SIZES.into_iter().find(|size| *size <= rows.len()) {
+            let (chunk, rest) = rows.split_at(size);
+            let mut arguments = AnyArguments::default();
+            push(&mut arguments, first);
+            for row in chunk {
+                bind(row, &mut arguments);
+            }
+            let text = AssertSqlSafe(self.text(size)).into_sql_str();
+            touched += unit.execute_text(self.name, text, arguments).await?;
+            rows = rest;
+        }
+        Ok(touched)
+    }
+
+    fn text(&self, rows: usize) -> String {
+        let mut text =
+            String::with_capacity(self.head.len() + self.tail.len() + rows * (self.columns * 6 + 4) + 48);
+        text.push_str(self.head);
+        text.push_str(" FROM (VALUES ");
+        append_rows(&mut text, 1, rows, self.columns);
+        text.push_str(") AS wanted WHERE ");
+        text.push_str(self.tail);
+        text
+    }
+}
+
 /// Asks for each of many keys which one id has it, or none: `found` in the rows, beside the key as `column1` and so on.
 ///
 /// The question is a subquery of each key, so both databases look each key up in the index. Asked as a join or with
@@ -174,13 +223,26 @@ fn append_rows(text: &mut String, before: usize, rows: usize, columns: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Insert, Listing, Lookup};
+    use super::{Insert, Listing, Lookup, Update};
 
     #[test]
     fn the_parameters_of_rows_are_numbered_through() {
         let insert =
             Insert { name: "", head: "INSERT INTO t (a, b)", columns: 2, tail: "ON CONFLICT DO NOTHING" };
         assert_eq!(insert.text(2), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING");
+    }
+
+    #[test]
+    fn each_update_is_a_row_after_what_all_get() {
+        let update = Update {
+            name: "",
+            head: "UPDATE t SET a = $1, b = wanted.column2",
+            columns: 2,
+            tail: "t.id = wanted.column1",
+        };
+        let text = "UPDATE t SET a = $1, b = wanted.column2 FROM (VALUES ($2, $3), ($4, $5)) AS wanted \
+                    WHERE t.id = wanted.column1";
+        assert_eq!(update.text(2), text);
     }
 
     #[test]

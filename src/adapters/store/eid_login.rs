@@ -107,13 +107,19 @@ fn account(row: &AnyRow) -> Result<EidAccount, PortError> {
     })
 }
 
+/// Digests come with that of the active master key first, and numbers move to it while we ask: asked in the same direction,
+/// one that moves in between is not missed.
+fn in_order_of_change(digests: &[[u8; 32]]) -> impl Iterator<Item = &[u8; 32]> {
+    digests.iter().rev()
+}
+
 /// Holds the account as it was read, with one of the digests as its identifier.
 async fn hold(unit: &mut Unit, begun: &Session, digests: &[[u8; 32]]) -> Result<bool, PortError> {
     let values = bind![begun.guardian, begun.credential_epoch, begun.organization];
     if unit.row(&HOLD_ACCOUNT.of(unit.dialect()), values).await?.is_none() {
         return Ok(false);
     }
-    for digest in digests {
+    for digest in in_order_of_change(digests) {
         let values = bind![begun.organization, digest, begun.guardian];
         if unit.row(&HAS_IDENTIFIER, values).await?.is_some() {
             return Ok(true);
@@ -178,7 +184,7 @@ impl EidLoginStore for SqlStore {
     ) -> Result<Vec<EidAccount>, PortError> {
         let mut unit = self.read().await?;
         let mut accounts: Vec<EidAccount> = Vec::new();
-        for digest in digests {
+        for digest in in_order_of_change(digests) {
             for row in unit.rows(&ACCOUNTS, bind![organization, digest]).await? {
                 let found = account(&row)?;
                 if accounts.iter().all(|account| account.guardian != found.guardian) {

@@ -142,7 +142,8 @@ pub(super) fn account(row: &AnyRow, portal: Portal) -> Result<Account, PortError
     })
 }
 
-fn login_names(row: &AnyRow) -> Result<Vec<LoginName>, PortError> {
+/// The login names in the column `login_names`.
+pub(super) fn login_names(row: &AnyRow) -> Result<Vec<LoginName>, PortError> {
     let parted = row.column::<Option<&str>>("login_names")?.unwrap_or_default();
     let parse = |name| login_name(name).ok_or_else(|| corrupt("login_names"));
     let mut names = parted.split_whitespace().map(parse).collect::<Result<Vec<_>, _>>()?;

@@ -4,7 +4,9 @@
 //! connection, which costs less than waiting for each other's lock inside the database.
 
 mod act;
+mod activating;
 mod audit;
+mod audit_chain;
 mod audit_events;
 mod bearing;
 mod bind;
@@ -22,6 +24,7 @@ mod guardian;
 mod guardian_locks;
 mod guardian_search;
 mod identifiers;
+mod issuing;
 mod login_bankid;
 mod login_oidc;
 mod login_password;
@@ -31,6 +34,7 @@ mod migrations;
 mod name_parts;
 mod outbox;
 mod password_reset;
+mod reseal;
 mod reset_candidates;
 mod reset_tokens;
 mod row;

@@ -90,7 +90,8 @@ async fn by_login_name(
     name: &LoginName,
     digests: &[[u8; 32]],
 ) -> Result<Vec<Candidate>, PortError> {
-    let mut digests = digests.iter().map(<[u8; 32]>::as_slice);
+    // That of the active master key last: a number that moves to it while we ask is not missed.
+    let mut digests = digests.iter().rev().map(<[u8; 32]>::as_slice);
     let values = |digest: &[u8]| bind![organization, portal, sibling, name, digest];
     let mut found = candidates(unit, &BY_LOGIN_NAME, values(digests.next().unwrap_or_default())).await?;
     for digest in digests {

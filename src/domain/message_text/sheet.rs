@@ -22,7 +22,7 @@ pub struct SheetValues<'a> {
     pub user_name: &'a str,
     /// The code.
     pub code: &'a str,
-    /// Where both are typed.
+    /// Where both are typed; empty: the portal is named.
     pub page: &'a str,
     /// Until when the code works, in UTC and saying so.
     pub until: &'a str,
@@ -38,6 +38,8 @@ pub fn sheet(locale: Locale, values: &SheetValues<'_>) -> Secret<String> {
             "portal" => super::portal_word(locale, values.portal).to_owned(),
             "user_name" => clean(values.user_name),
             "code" => clean(values.code),
+            // Without an address, the portal by its name: the guardian knows it.
+            "page" if values.page.is_empty() => super::portal_word(locale, values.portal).to_owned(),
             "page" => clean(values.page),
             "until" => clean(values.until),
             "contact" => clean(values.contact),

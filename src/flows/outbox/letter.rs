@@ -267,7 +267,7 @@ fn values<'a>(
 }
 
 /// A time for people anywhere: to the minute, with its zone.
-fn utc(at: Timestamp) -> String {
+pub(in crate::flows) fn utc(at: Timestamp) -> String {
     let at = jiff::Timestamp::from_second(at.as_seconds()).unwrap_or_default();
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }

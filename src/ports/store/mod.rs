@@ -16,12 +16,16 @@ mod login_oidc;
 mod login_password;
 mod outbox;
 mod password_reset;
+mod reseal;
 mod session;
 mod signing_keys;
 mod staff;
 mod staff_accounts;
 
-pub use audit::AuditStore;
+pub use audit::{
+    AuditChainStore, AuditStore, ChainExtent, ChainGrowth, NewLink, SignedHead, StoredHead, UnchainedEvent,
+    UnchainedPage, WorkLease,
+};
 pub use audit_events::{AuditEventsStore, EventFilter, StoredEvent};
 pub use change_password::{
     ChangePasswordStore, NewCredential, SetPassword, SetPasswordOutcome, TicketHolder,
@@ -32,7 +36,11 @@ pub use directory_import::{
 pub use eid_login::{
     DeniedEidLogin, EidLoginStore, EidOpenOutcome, NewEidSession, NewEvidence, NumberProposal,
 };
-pub use fallback_credential::{FallbackCredentialStore, NewActivation};
+pub use fallback_credential::{
+    ActivateOutcome, ActivatedCredential, ActivationFailure, ActivationHolder, ApproveOutcome,
+    CredentialQuery, FallbackCredentialStore, HeldActivation, IssueOutcome, IssuedCredential, NewActivation,
+    NewFallbackCredential, RevokeOutcome,
+};
 pub use guardian::{
     Changed, ChildLink, Confirmation, ContactOnFile, GuardianStore, NewNumber, NumberOutcome, PasswordOnFile,
     StoredGuardian, StoredIdentifier, StoredProposal, Withdrawn,
@@ -53,6 +61,7 @@ pub use password_reset::{
     CandidateKey, ConfirmedReset, LeasedResetRequest, MessageBudget, NewResetToken, PasswordResetStore,
     ResetOutcome, ResetRequest, ResetRows, ResetTokenHolder, SettleOutcome, SettledReset,
 };
+pub use reseal::{Passing, ResealStore, ResealedRow, SealedKind, SealedPage, SealedRow};
 pub use session::{EndSessions, Ended, Revocation, Rotation, RotationOutcome, SessionStore};
 pub use signing_keys::{SealedSigningKey, SigningKeyStore};
 pub use staff::{Act, Acted, DutyStore, REQUEST_RETENTION, RequestKey, StaffRights};
@@ -94,6 +103,8 @@ pub trait Store:
     + FallbackCredentialStore
     + SigningKeyStore
     + AuditStore
+    + AuditChainStore
+    + ResealStore
     + StoreHealth
 {
 }
@@ -116,6 +127,8 @@ impl<T> Store for T where
         + FallbackCredentialStore
         + SigningKeyStore
         + AuditStore
+        + AuditChainStore
+        + ResealStore
         + StoreHealth
 {
 }

@@ -48,6 +48,17 @@ impl Bed {
 
     /// The same with changes to the configuration.
     pub(crate) async fn start_with(parts: Parts, guardians: &[Value], change: impl Fn(&mut Config)) -> Self {
+        let mut rows = school_and_child();
+        rows.extend_from_slice(guardians);
+        Self::start_on_directory(parts, &rows, change).await
+    }
+
+    /// The same with a whole directory.
+    pub(crate) async fn start_on_directory(
+        parts: Parts,
+        rows: &[Value],
+        change: impl Fn(&mut Config),
+    ) -> Self {
         let bankid_clock = TestClock::at_noon();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let clock = Arc::clone(&bankid_clock) as _;
@@ -59,11 +70,9 @@ impl Bed {
             change(config);
         };
         let service = Service::start_with(parts, &with_bankid).await;
-        let mut rows = school_and_child();
-        rows.extend_from_slice(guardians);
         let mut config = service.config();
         with_bankid(&mut config);
-        service.import_with(&config, KOMMUN, &rows).await;
+        service.import_with(&config, KOMMUN, rows).await;
         let portal = service.portal(KOMMUN).await;
         Self { service, bankid, line, portal, bankid_clock, files }
     }

@@ -19,7 +19,7 @@ const STATEMENTS: &str = "guardian_auth_sql_statements_total";
 const SOON: Duration = Duration::from_secs(30);
 
 /// Statements that run by the clock, beside the calls.
-const UPKEEP: [&str; 24] = [
+const UPKEEP: &[&str] = &[
     "next_hash_parameters",
     "read_revocations",
     "find_newest_signing_key",
@@ -38,12 +38,21 @@ const UPKEEP: [&str; 24] = [
     "find_guardians_to_fold",
     "find_children_to_fold",
     "sweep_staff_requests",
+    "sweep_activations",
     "count_queued_messages",
     "lease_reset_requests",
     "lease_messages",
     "find_recipient",
     "find_untold_failures",
     "settle_message",
+    "find_work_lease",
+    "take_work_lease",
+    "list_audit_heads",
+    "find_audit_stretch",
+    "find_unchained_events",
+    "add_audit_link",
+    "begin_audit_chain",
+    "move_audit_head",
 ];
 
 /// The last one of a sweep.

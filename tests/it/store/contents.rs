@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 
 use super::world::World;
 
-const TABLES: [&str; 23] = [
+const TABLES: [&str; 25] = [
     "school",
     "child",
     "guardian",
@@ -31,6 +31,8 @@ const TABLES: [&str; 23] = [
     "removed_child_link",
     "activation",
     "name_part",
+    "issuing_approval",
+    "revoked_password",
 ];
 
 /// Rows by table, each as text, sorted.

@@ -1,11 +1,14 @@
 //! The conformance suite of the store: every case runs on SQLite and on PostgreSQL, without exceptions.
 
+mod activate_credential;
 mod audit;
+mod audit_chain;
 mod audit_events;
 mod change_password;
 mod child_links;
 mod confirm_reset;
 mod contents;
+mod credential_facts;
 mod directory_import;
 mod directory_import_logins;
 mod directory_import_passwords;
@@ -13,6 +16,7 @@ mod eid_facts;
 mod eid_login;
 mod eid_sessions;
 mod facts;
+mod fallback_credential;
 mod guardian_search;
 mod identifiers;
 mod login_bankid;
@@ -28,6 +32,7 @@ mod outbox_tries;
 mod password_reset;
 mod plans;
 mod races;
+mod reseal;
 mod reset_candidates;
 mod reset_facts;
 mod reset_races;

@@ -116,6 +116,14 @@ impl World {
         connection.close().await.expect("it closes");
     }
 
+    /// The same for a change that the database refuses: what it says.
+    pub async fn refused(&self, statement: &str) -> String {
+        let mut connection = AnyConnection::connect(&self.home.url()).await.expect("a connection");
+        let done = sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await;
+        connection.close().await.expect("it closes");
+        done.err().map_or_else(String::new, |error| error.to_string())
+    }
+
     /// Imports as the import flow does: known keys keep their ids.
     pub async fn import(&self, rows: Vec<Delivered>) -> Vec<RowOutcome> {
         self.import_into(&organization("sunnanvik"), rows).await

@@ -41,6 +41,8 @@ pub(super) struct KnownGuardian {
     pub removed_links: Vec<ChildId>,
     pub contracts: Vec<KnownContract>,
     pub credentials: Vec<KnownCredential>,
+    /// The portals at which staff took the password away.
+    pub revoked: Vec<Portal>,
 }
 
 impl KnownGuardian {
@@ -54,6 +56,7 @@ impl KnownGuardian {
             removed_links: Vec::new(),
             contracts: Vec::new(),
             credentials: Vec::new(),
+            revoked: Vec::new(),
         }
     }
 }
@@ -133,4 +136,6 @@ pub(super) struct KnownCredential {
     pub portal: Portal,
     /// What was imported, if nobody has set another password since.
     pub imported: Option<[u8; 32]>,
+    /// Staff issued it: it rests on a relation that staff confirmed.
+    pub by_staff: bool,
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sqlx::any::AnyRow;
 
 use crate::domain::directory::{LoginNameKind, Relation, SourceKey};
+use crate::domain::fallback_credential::RestsOn;
 use crate::domain::id::{ChildId, GuardianId, SchoolId};
 use crate::domain::identifier::LoginName;
 use crate::domain::organization::{OrganizationId, Portal};
@@ -85,8 +86,14 @@ const CONTRACTS: Listing = Listing {
 
 const CREDENTIALS: Listing = Listing {
     name: "load_credentials",
-    select: "SELECT t.guardian_id, t.portal, t.origin, t.import_fingerprint",
+    select: "SELECT t.guardian_id, t.portal, t.origin, t.import_fingerprint, t.rests_on",
     from: "credential t WHERE t.guardian_id = wanted.column1",
+};
+
+const REVOKED: Listing = Listing {
+    name: "load_revoked_passwords",
+    select: "SELECT t.guardian_id, t.portal",
+    from: "revoked_password t WHERE t.guardian_id = wanted.column1",
 };
 
 const LOGIN_HOLDERS: Lookup = Lookup {
@@ -225,6 +232,10 @@ async fn guardians(
     for row in CREDENTIALS.rows(unit, &ids).await? {
         of(&mut guardians, &row)?.credentials.push(credential(&row)?);
     }
+    for row in REVOKED.rows(unit, &ids).await? {
+        let portal = row.portal()?;
+        of(&mut guardians, &row)?.revoked.push(portal);
+    }
     Ok(guardians.into_iter().filter_map(|(id, guardian)| Some((keys_by_id.remove(&id)?, guardian))).collect())
 }
 
@@ -273,5 +284,6 @@ fn credential(row: &AnyRow) -> Result<KnownCredential, PortError> {
         "owner" => None,
         _ => return Err(corrupt("origin")),
     };
-    Ok(KnownCredential { portal: row.portal()?, imported })
+    let by_staff = row.parsed("rests_on", RestsOn::parse)? == RestsOn::Staff;
+    Ok(KnownCredential { portal: row.portal()?, imported, by_staff })
 }

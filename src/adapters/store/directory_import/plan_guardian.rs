@@ -224,8 +224,8 @@ impl<'r> Row<'_, 'r> {
         }
     }
 
-    /// The portals with a confirmed relation, after this row.
-    fn plan_relations(&mut self, mut links: HashMap<ChildId, bool>) -> Vec<Portal> {
+    /// The portals with a confirmed relation, after this row, with who confirmed it.
+    fn plan_relations(&mut self, mut links: HashMap<ChildId, bool>) -> Vec<(Portal, Confirmed)> {
         let mut confirmed = Vec::new();
         self.plan_removed_links(&mut links);
         let before = std::mem::take(&mut self.before.links);
@@ -259,19 +259,17 @@ impl<'r> Row<'_, 'r> {
                 }
             };
             if now != Confirmed::Nobody {
-                confirmed.push(Portal::Parent);
+                confirmed.push((Portal::Parent, now));
             }
         }
         for (child, by_source) in links {
             self.changed = true;
             self.plan.links.push((self.guardian(), child, by_source));
             if by_source {
-                confirmed.push(Portal::Parent);
+                confirmed.push((Portal::Parent, Confirmed::Source));
             }
         }
-        if self.plan_contract() {
-            confirmed.push(Portal::Childminder);
-        }
+        confirmed.extend(self.plan_contract().into_iter().map(|by| (Portal::Childminder, by)));
         confirmed
     }
 
@@ -285,8 +283,8 @@ impl<'r> Row<'_, 'r> {
         }
     }
 
-    /// Whether there is a confirmed contract after this row.
-    fn plan_contract(&mut self) -> bool {
+    /// Who has confirmed contracts after this row.
+    fn plan_contract(&mut self) -> Vec<Confirmed> {
         let contracts = self.delivered.record.relations.iter().filter_map(|relation| match relation {
             Relation::Contract { confirmed } => Some(*confirmed),
             Relation::Child { .. } => None,
@@ -303,16 +301,20 @@ impl<'r> Row<'_, 'r> {
                 None => self.plan.dropped_contracts.push(self.guardian()),
             }
         }
-        let by_others = others.iter().any(|contract| contract.confirmed != Confirmed::Nobody);
-        by_others || now.is_some_and(|now| now != Confirmed::Nobody)
+        let by_others = others.iter().map(|contract| contract.confirmed);
+        by_others.chain(now).filter(|by| *by != Confirmed::Nobody).collect()
     }
 
     /// Domain rule 1: no credential without a confirmed relation, by any sequence of imports. A password that the
-    /// owner has set meanwhile rests on the same relation and goes with it.
-    fn plan_credentials(&mut self, confirmed: &[Portal]) {
+    /// owner has set meanwhile rests on the same relation and goes with it; one that staff issued rests on what staff
+    /// confirmed, whatever the source says, and on nothing else.
+    fn plan_credentials(&mut self, confirmed: &[(Portal, Confirmed)]) {
         let mut account_changed = false;
         for known in &self.before.credentials {
-            if known.portal != Portal::Staff && !confirmed.contains(&known.portal) {
+            let bears = |(portal, by): &(Portal, Confirmed)| {
+                *portal == known.portal && (!known.by_staff || *by == Confirmed::Staff)
+            };
+            if known.portal != Portal::Staff && !confirmed.iter().any(bears) {
                 account_changed = true;
                 self.plan.removed_credentials.push((&self.delivered.id, known.portal));
                 let message =
@@ -321,7 +323,10 @@ impl<'r> Row<'_, 'r> {
             }
         }
         if let Some(password) = &self.delivered.record.password {
-            if confirmed.contains(&password.portal) {
+            if self.before.revoked.contains(&password.portal) {
+                let message = "Staff took the password at this portal away. The password was not taken.";
+                self.findings.push(finding("password", "password_revoked", message));
+            } else if confirmed.iter().any(|(portal, _)| *portal == password.portal) {
                 account_changed |= self.plan_password(password);
             } else {
                 let message = "No relation for this portal is confirmed. The password was not taken.";
