@@ -1,7 +1,7 @@
 //! Logging in with BankID, through the wire and against the simulated BankID.
 
 mod accounts;
-mod bed;
+pub(crate) mod bed;
 mod canary;
 mod fixation;
 mod kill;

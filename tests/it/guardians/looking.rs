@@ -136,7 +136,7 @@ async fn a_page_token_is_good_for_its_list_alone() {
         page_size: 1,
         page_token: page_token.to_owned(),
     };
-    // Kim Ek and Ali Åberg both have a letter in common only by "a" and "k": by the children both are found.
+    // The children of both are named Ek.
     let by_child = |page_token: &str| proto::SearchGuardiansRequest {
         by: Some(By::ChildName("ek".to_owned())),
         ..page("", page_token)
