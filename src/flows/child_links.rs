@@ -5,7 +5,6 @@ use crate::domain::child_link::LinkEvidence;
 use crate::domain::id::{ChildId, GuardianId};
 use crate::domain::organization::Portal;
 use crate::domain::time::Timestamp;
-use crate::ports::error::PortError;
 use crate::ports::store::{ChildLink, Withdrawn};
 
 use super::duty::AtWork;
@@ -113,8 +112,8 @@ impl ChildLinkFlow {
 
     async fn link(&self, work: &AtWork, guardian: &GuardianId, child: &ChildId) -> Result<ChildLink, Error> {
         let link = self.parts.store.child_link(&work.viewer(), guardian, child).await?;
-        // Somebody removed it in between: then the change was made, and there is nothing to show.
-        link.ok_or_else(|| Error::Port(PortError::Conflict("the link was removed meanwhile".to_owned())))
+        // Removed in between, or long after the same request came before.
+        link.ok_or(Error::LinkRemoved)
     }
 
     fn removed(&self, withdrawn: Option<Withdrawn>, now: Timestamp) -> Removed {

@@ -18,6 +18,9 @@ pub enum Error {
     /// There is no such child in the member's scope.
     #[error("no such child in scope")]
     NoChild,
+    /// The link was removed after it was made, so there is none to show.
+    #[error("the link was removed since")]
+    LinkRemoved,
     /// The account was merged into another one.
     #[error("the account was merged")]
     Merged,

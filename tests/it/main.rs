@@ -30,6 +30,7 @@ mod directory_import;
 mod documentation;
 mod error_reasons;
 mod fallback_credential;
+mod guardians;
 mod hashing_pool;
 mod health;
 mod healthcheck;

@@ -38,7 +38,7 @@ macro_rules! events_by {
                AND ($10 = 0 OR e.guardian_id IS NULL \
                     OR EXISTS (SELECT 1 FROM guardian g WHERE g.id = e.guardian_id AND ",
             guardian_in_scope!(),
-            ")) ORDER BY e.at_ms DESC, e.id DESC LIMIT $11"
+            " LIMIT 1 OFFSET 0)) ORDER BY e.at_ms DESC, e.id DESC LIMIT $11"
         )
     };
 }

@@ -3,7 +3,9 @@
 mod activate_credential;
 mod audit;
 mod audit_chain;
+mod audit_events;
 mod change_password;
+mod child_links;
 mod confirm_reset;
 mod contents;
 mod credential_facts;
@@ -17,6 +19,8 @@ mod eid_login;
 mod eid_sessions;
 mod facts;
 mod fallback_credential;
+mod guardian_search;
+mod identifiers;
 mod login_bankid;
 mod login_bankid_leases;
 mod login_failures;
@@ -40,6 +44,7 @@ mod reset_races;
 mod reset_tokens;
 mod session;
 mod signing_keys;
+mod staff_facts;
 mod world;
 
 /// Makes two tests of each case: `on_sqlite::…` and `on_postgres::…`. A case takes a [`world::World`] of its own.

@@ -7,8 +7,9 @@ use guardian_auth::domain::bankid::HintCode;
 use guardian_auth::domain::message::Channel;
 use guardian_auth::domain::organization::Portal;
 use guardian_auth::ports::store::{
-    CandidateKey, EidLoginStore, EidOpenOutcome, LoginBankIdStore, LoginOidcStore, OutboxStore,
-    PasswordResetStore, Progress, ResetOutcome, TakenAttempt, TryCounts, TryOutcome,
+    CandidateKey, EidLoginStore, EidOpenOutcome, GuardianQuery, GuardianSearchStore, LoginBankIdStore,
+    LoginOidcStore, OutboxStore, PasswordResetStore, Progress, ResetOutcome, SearchPlace, TakenAttempt,
+    TryCounts, TryOutcome,
 };
 
 use super::eid_facts::{
@@ -17,6 +18,7 @@ use super::eid_facts::{
 use super::login_oidc::attempt;
 use super::outbox_tries::{again, settlement};
 use super::reset_facts::{ADDRESS, add_token, budget, confirmed, email, leased_request, reachable, settled};
+use super::staff_facts::{child_id, member, words};
 use super::world::{World, at, child, event, guardian, login_name, organization, school};
 use crate::support::eventually;
 
@@ -229,5 +231,74 @@ async fn grow_eid_logins(world: &World, batch: i64) {
          SELECT 'sunnanvik', (SELECT min(id) FROM guardian), 'se.pnr', sha256(i::text::bytea), '', 'k1', 'test', i",
     ] {
         world.change(&format!("INSERT INTO {insert} FROM {series}")).await;
+    }
+}
+
+/// Searches by staff of the organization and of a small school, planned while the tables are empty, among 40,000 people.
+#[tokio::test]
+async fn a_search_reads_no_more_names_in_a_large_organization() {
+    const SEARCHES: i64 = 10;
+    let world = World::on_postgres().await;
+    world.import(vec![school("s"), child("c", "s"), guardian("10042").into()]).await;
+    let (everywhere, here) = (member(&world, &[]).await, member(&world, &["s"]).await);
+    let child = child_id(&world, "c").await;
+    let search = async || {
+        for who in [&everywhere, &here] {
+            for query in [
+                GuardianQuery::Name(words("maj")),
+                GuardianQuery::Name(words("maja ek")),
+                GuardianQuery::ChildName(words("alva")),
+                GuardianQuery::Child(child.clone()),
+            ] {
+                let start = SearchPlace::default();
+                let found = world.store.search_guardians(&who.viewer(), &query, &start, 50).await;
+                assert!(!found.expect("a page").rows.is_empty());
+            }
+        }
+    };
+    for _ in 0..SEARCHES {
+        search().await;
+    }
+    grow_people(&world).await;
+    for _ in 0..SEARCHES {
+        search().await;
+    }
+    close(&world).await;
+    let read = "SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'name_part')::bigint \
+                + (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname = 'name_part')::bigint";
+    let rows_read = world.number(read).await;
+    // Eight searches a round; some 600 names for one that looks at each, a handful for one that begins at the school.
+    assert!(rows_read < SEARCHES * 8 * 700, "{rows_read} names were read");
+    assert!(rows_read > SEARCHES * 50, "the count is not there: {rows_read}");
+}
+
+/// 40,000 guardians and children of a large school, each with two parts of a name.
+async fn grow_people(world: &World) {
+    let series = "FROM generate_series(1, 40000) AS i";
+    let large = "20000000000000000000000000";
+    for insert in [
+        format!("INSERT INTO school VALUES ('{large}', 'sunnanvik', 't', 'Storskolan')"),
+        format!(
+            "INSERT INTO child (id, organization, source_key, given_name, family_name, school_id, names_folded) \
+             SELECT '1' || lpad(i::text, 25, '0'), 'sunnanvik', 'c' || i, 'Alva', 'Ek', '{large}', 1 {series}"
+        ),
+        format!(
+            "INSERT INTO guardian (id, organization, source_key, given_name, family_name, locale, state, \
+             credential_epoch, created_ms, updated_ms, names_folded) \
+             SELECT '0' || lpad(i::text, 25, '0'), 'sunnanvik', 'x' || i, 'Maja', 'Ek', 'sv', 'active', 1, 0, 0, 1 {series}"
+        ),
+        format!(
+            "INSERT INTO child_link (guardian_id, child_id, source) \
+             SELECT '0' || lpad(i::text, 25, '0'), '1' || lpad(i::text, 25, '0'), 'import' {series}"
+        ),
+        format!(
+            "INSERT INTO name_part SELECT 'sunnanvik', 'guardian', unnest(ARRAY['maja', 'ek']), \
+             '0' || lpad(i::text, 25, '0') {series}"
+        ),
+        format!(
+            "INSERT INTO name_part SELECT 'sunnanvik', 'child', unnest(ARRAY['alva', 'ek']), '1' || lpad(i::text, 25, '0') {series}"
+        ),
+    ] {
+        world.change(&insert).await;
     }
 }

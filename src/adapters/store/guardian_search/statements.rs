@@ -10,6 +10,8 @@ pub(super) const OTHER_WORDS: usize = 5;
 
 const _: () = assert!(OTHER_WORDS + 1 == crate::domain::name_search::MOST_WORDS, "each word has its place");
 
+/// `OFFSET 0` keeps PostgreSQL from looking everybody up at once and hashing them, which it finds cheaper as long as it
+/// has not counted the rows; SQLite asks for a `LIMIT` before it.
 macro_rules! word {
     ($person:literal, $word:literal, $end:literal) => {
         concat!(
@@ -21,7 +23,7 @@ macro_rules! word {
             $word,
             " AND w.part < ",
             $end,
-            "))"
+            " LIMIT 1 OFFSET 0))"
         )
     };
 }
@@ -51,7 +53,7 @@ macro_rules! by_name {
             " AND ",
             other_words!("n.person_id"),
             " AND NOT EXISTS (SELECT 1 FROM name_part e WHERE e.person_id = n.person_id AND e.part >= $1 \
-                 AND e.part < n.part) THEN 1 ELSE 0 END AS bigint) AS found \
+                 AND e.part < n.part LIMIT 1 OFFSET 0) THEN 1 ELSE 0 END AS bigint) AS found \
              FROM name_part n WHERE n.organization = $2 AND n.kind = '",
             $kind,
             "' AND (n.part, n.person_id) > ($5, $6) AND n.part < $4 \
@@ -67,7 +69,7 @@ pub(super) const GUARDIANS_BY_NAME: Statement = Statement::new(
         concat!(
             "EXISTS (SELECT 1 FROM guardian g WHERE g.id = n.person_id AND g.state IN ('active', 'locked') AND ",
             guardian_in_scope!(),
-            ")"
+            " LIMIT 1 OFFSET 0)"
         )
     ),
 );
@@ -79,7 +81,7 @@ pub(super) const CHILDREN_BY_NAME: Statement = Statement::new(
         concat!(
             "EXISTS (SELECT 1 FROM child c WHERE c.id = n.person_id AND c.merged_into IS NULL AND ",
             child_in_scope!(),
-            ")"
+            " LIMIT 1 OFFSET 0)"
         )
     ),
 );
@@ -109,7 +111,7 @@ pub(super) const GUARDIANS_OF_SCHOOLS: Statement = Statement::new(
         "k.guardian_id AS id FROM staff_school s JOIN child c ON c.school_id = s.school_id \
          JOIN child_link k ON k.child_id = c.id",
         " AND EXISTS (SELECT 1 FROM guardian g WHERE g.id = f.id AND g.organization = $2 AND g.kind = 'guardian' \
-              AND g.state IN ('active', 'locked'))"
+              AND g.state IN ('active', 'locked') LIMIT 1 OFFSET 0)"
     ),
 );
 
