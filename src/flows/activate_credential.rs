@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+use crate::domain::activation_code::ActivationCode;
 use crate::domain::audit::{Cause, Fact};
-use crate::domain::fallback_credential::{ActivationCode, RestsOn, Standing, decide, state};
+use crate::domain::fallback_credential::{RestsOn, Standing, decide, state};
 use crate::domain::id::{ActivationId, GuardianId};
 use crate::domain::identifier::LoginName;
 use crate::domain::limits::{Lane, password_reservation, token_reservation};

@@ -2,6 +2,7 @@
 
 pub mod activate_credential;
 pub mod activation_links;
+pub mod activation_sheet;
 pub mod attempt;
 pub mod bankid_board;
 pub mod bankid_collector;
