@@ -247,7 +247,7 @@ async fn a_fallback_credential_looks_rows_up_and_never_for_them() {
             fallback_credential(&world, &staff, &format!("{batch}{number:04}"), batch * 100 + number).await;
         }
         let series = format!("generate_series({batch} * 1000 + 1, {batch} * 1000 + 1000) AS i");
-        let rows = "activation SELECT 'a' || i, 'sunnanvik', 'parent', (SELECT min(id) FROM guardian), 'staff', 'sheet', \
+        let rows = "activation SELECT lpad(i::text, 26, '0'), 'sunnanvik', 'parent', (SELECT min(id) FROM guardian), 'staff', 'sheet', \
                     NULL, sha256(i::text::bytea), 1, 0, 'other', i, 9e15::bigint + i, 1, 'used'";
         world.change(&format!("INSERT INTO {rows} FROM {series}")).await;
     }
