@@ -1,5 +1,6 @@
 //! The rules of guardian-auth. Pure: no async, no clock, no I/O, no serde.
 
+pub mod activation_code;
 pub mod audit;
 pub mod audit_chain;
 pub mod bankid;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+use crate::domain::activation_code::ActivationCode;
 use crate::domain::audit::{Cause, Fact};
-use crate::domain::fallback_credential::{ActivationCode, RestsOn, Standing, decide, state};
+use crate::domain::fallback_credential::{RestsOn, Standing, decide, state};
 use crate::domain::id::{ActivationId, GuardianId};
 use crate::domain::identifier::LoginName;
 use crate::domain::limits::{Lane, password_reservation, token_reservation};
@@ -125,6 +126,12 @@ struct Proven {
     holder: ActivationHolder,
 }
 
+/// Why a proof is not right, and whose account it was about.
+struct Unproven {
+    cause: Cause,
+    holder: Option<Box<ActivationHolder>>,
+}
+
 /// The page that an attempt comes from.
 struct Page<'a> {
     organization: &'a Organization,
@@ -200,13 +207,13 @@ impl ActivateCredentialFlow {
             holder.activation = holder.activation.filter(|it| it.code_hash.is_some() || it.end.is_some());
             holder
         });
-        match self.judge(page, of_code, is_right) {
+        match judge(of_code, is_right, page.now) {
             Ok(proven) => {
                 self.gate.give_back(receipt);
                 Ok(proven)
             }
             // Whatever was wrong, the charge stays: given back, it would tell a right code of a closed account.
-            Err((cause, holder)) => Err(self.deny(page, cause, holder).await),
+            Err(Unproven { cause, holder }) => Err(self.deny(page, cause, holder.as_deref()).await),
         }
     }
 
@@ -223,12 +230,12 @@ impl ActivateCredentialFlow {
                 return Err(error.into());
             }
         };
-        match self.judge(page, found, true) {
+        match judge(found, true, page.now) {
             Ok(proven) => {
                 self.gate.give_back(receipt);
                 Ok(proven)
             }
-            Err((cause, holder)) => {
+            Err(Unproven { cause, holder }) => {
                 Err(self.invalid(page, cause, holder.as_ref().map(|holder| &holder.guardian)))
             }
         }
@@ -259,30 +266,6 @@ impl ActivateCredentialFlow {
         Ok(None)
     }
 
-    /// Everything that a code or link is bound to. The store looks at it once more when the password is set.
-    fn judge(
-        &self,
-        page: &Page<'_>,
-        holder: Option<ActivationHolder>,
-        is_right: bool,
-    ) -> Result<Proven, (Cause, Option<ActivationHolder>)> {
-        let standing = holder.as_ref().and_then(|holder| {
-            let held = holder.activation.as_ref()?;
-            let is_current = held.credential_epoch == holder.credential_epoch;
-            let state = state(held.end, held.expires, is_current, page.now);
-            Some(Standing { account: holder.state, state })
-        });
-        if let Err(denied) = decide(standing, is_right) {
-            return Err((denied.cause_for_audit(), holder));
-        }
-        let held = holder.as_ref().and_then(|holder| holder.activation.as_ref());
-        let known = held.map(|held| (held.id.clone(), held.rests_on));
-        match (known, holder) {
-            (Some((activation, rests_on)), Some(holder)) => Ok(Proven { activation, rests_on, holder }),
-            (_, holder) => Err((Cause::NothingToActivate, holder)),
-        }
-    }
-
     async fn set(
         &self,
         page: &Page<'_>,
@@ -307,7 +290,7 @@ impl ActivateCredentialFlow {
             ActivateOutcome::ChangedMeanwhile => Cause::ChangedMeanwhile,
         };
         if is_code {
-            Err(self.deny(page, cause, Some(proven.holder)).await)
+            Err(self.deny(page, cause, Some(&proven.holder)).await)
         } else {
             Err(self.invalid(page, cause, Some(&proven.holder.guardian)))
         }
@@ -343,14 +326,13 @@ impl ActivateCredentialFlow {
 
     /// Counts a wrong code and writes the denial down. The same statements for everybody: where nothing is to be counted, a
     /// decoy id stands.
-    async fn deny(&self, page: &Page<'_>, cause: Cause, holder: Option<ActivationHolder>) -> Error {
+    async fn deny(&self, page: &Page<'_>, cause: Cause, holder: Option<&ActivationHolder>) -> Error {
         let entropy = self.entropy.as_ref();
         let reference = new_reference(entropy);
-        let known = holder.as_ref().map(|holder| &holder.guardian);
+        let known = holder.map(|holder| &holder.guardian);
         let fact = Fact::ActivationDenied(cause);
         let event = page.record.event(entropy, page.now, fact, known, Some(&reference));
         let counted = holder
-            .as_ref()
             .and_then(|holder| holder.activation.as_ref())
             .filter(|_| cause == Cause::WrongActivationCode)
             .map(|held| held.id.clone());
@@ -374,5 +356,24 @@ impl ActivateCredentialFlow {
     fn refused(&self, page: &Page<'_>, refusal: Refusal) -> Error {
         let entropy = self.entropy.as_ref();
         page.record.refused(&self.refusals, entropy, page.now, refusal, Fact::ActivationDenied, None).into()
+    }
+}
+
+/// Everything that a code or link is bound to. The store looks at it once more when the password is set.
+fn judge(holder: Option<ActivationHolder>, is_right: bool, now: Timestamp) -> Result<Proven, Unproven> {
+    let standing = holder.as_ref().and_then(|holder| {
+        let held = holder.activation.as_ref()?;
+        let is_current = held.credential_epoch == holder.credential_epoch;
+        Some(Standing { account: holder.state, state: state(held.end, held.expires, is_current, now) })
+    });
+    let unproven = |cause, holder: Option<ActivationHolder>| Unproven { cause, holder: holder.map(Box::new) };
+    if let Err(denied) = decide(standing, is_right) {
+        return Err(unproven(denied.cause_for_audit(), holder));
+    }
+    let held = holder.as_ref().and_then(|holder| holder.activation.as_ref());
+    let known = held.map(|held| (held.id.clone(), held.rests_on));
+    match (known, holder) {
+        (Some((activation, rests_on)), Some(holder)) => Ok(Proven { activation, rests_on, holder }),
+        (_, holder) => Err(unproven(Cause::NothingToActivate, holder)),
     }
 }

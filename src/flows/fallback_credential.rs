@@ -7,15 +7,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
 
+use crate::domain::activation_code::ActivationCode;
 use crate::domain::audit::Fact;
 use crate::domain::fallback_credential::{
-    ActivationCode, ActivationState, Day, Delivery, ISSUING_SPAN, LINK_LIFETIME, RestsOn, state,
+    ActivationState, Day, Delivery, ISSUING_SPAN, LINK_LIFETIME, RestsOn, state,
 };
 use crate::domain::id::{ActivationId, GuardianId};
 use crate::domain::identifier::LoginName;
 use crate::domain::login_password::AccountState;
 use crate::domain::message::{Channel, Template};
-use crate::domain::message_text::{self, SheetValues};
 use crate::domain::organization::{LinkPage, Organization, Portal};
 use crate::domain::passphrase::Locale;
 use crate::domain::password::{NewPassword, PasswordHash};
@@ -34,9 +34,10 @@ use crate::ports::store::{
 };
 
 use super::activation_links;
+use super::activation_sheet::{Sheet, activation_page, sheet};
 use super::duty::{AtWork, Looked, Refused, looked};
 use super::gate::{Gate, Refusal};
-use super::outbox::{Wake, utc};
+use super::outbox::Wake;
 
 /// Names that are tried for a guardian who has none: of 2³⁵ one is hardly ever taken.
 const USER_NAMES: usize = 4;
@@ -74,16 +75,6 @@ pub struct Issued {
     pub sheet: Option<Sheet>,
     /// Dead after this.
     pub expires: Timestamp,
-}
-
-/// What is handed over.
-pub struct Sheet {
-    /// The code for people.
-    pub code: Secret<String>,
-    /// What the QR picture holds, if the portal has a page for it.
-    pub url: Option<Secret<String>>,
-    /// The text to print.
-    pub text: Secret<String>,
 }
 
 /// A credential in a list.
@@ -382,38 +373,4 @@ impl FallbackCredentialFlow {
         let opened = self.vault.open(Purpose::PageToken, context, &sealed)?;
         ActivationId::parse(std::str::from_utf8(opened.expose()).ok()?)
     }
-}
-
-/// The portal's page that takes a first password.
-fn activation_page(organization: &Organization, portal: Portal) -> Option<&LinkPage> {
-    organization.correspondence.as_ref()?.pages.get(&portal)?.activation.as_ref()
-}
-
-/// What is handed over.
-fn sheet(
-    organization: &Organization,
-    portal: Portal,
-    user_name: &LoginName,
-    code: &ActivationCode,
-    expires: Timestamp,
-    locale: Locale,
-) -> Sheet {
-    let shown = code.shown();
-    let page = activation_page(organization, portal);
-    let pages = organization.correspondence.as_ref().and_then(|it| it.pages.get(&portal));
-    let home = pages.map(|pages| pages.home.as_str()).unwrap_or_default();
-    let text = message_text::sheet(
-        locale,
-        &SheetValues {
-            organization: &organization.display_name,
-            portal,
-            user_name: user_name.as_str(),
-            code: shown.expose(),
-            page: page.and_then(LinkPage::address).unwrap_or(home),
-            until: &utc(expires),
-            contact: organization.correspondence.as_ref().map(|it| it.contact.as_str()).unwrap_or_default(),
-        },
-    );
-    let url = page.map(|page| Secret::new(page.link(shown.expose())));
-    Sheet { code: shown, url, text }
 }

@@ -2,6 +2,7 @@
 
 pub mod activate_credential;
 pub mod activation_links;
+pub mod activation_sheet;
 pub mod attempt;
 pub mod audit_events;
 pub mod audit_head;

@@ -116,7 +116,7 @@ impl Home {
             ),
             // Spare names are random.
             format!(
-                "SELECT 'login ' || source_key || ' ' || portal || ' ' || kind || ' ' || \
+                "SELECT 'login ' || source_key || ' ' || portal || ' ' || guardian_login.kind || ' ' || \
                  CASE WHEN is_spare = 1 THEN '(spare)' ELSE login_name END \
                  FROM guardian_login JOIN guardian ON guardian.id = guardian_id WHERE {guardian}"
             ),

@@ -1,6 +1,7 @@
 //! B11, B14 for codes: an attempt does the same and is answered with as many bytes, whatever is true.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use guardian_auth::proto;
 
@@ -12,17 +13,23 @@ use crate::support::service::{KOMMUN, Parts, Service};
 use crate::support::sql::Sql;
 use crate::wire::raw::{Client, framed};
 
+static ADDRESSES: AtomicU8 = AtomicU8::new(0);
+
 const ACTIVATE: &str = "/guardian.auth.v1.LoginService/ActivateCredential";
 
 /// What an attempt made the service do, and the answer without its reference code.
+/// From an address of its own: the limits of one are not what is looked at.
 async fn work(
     service: &Service,
     attempt: &proto::ActivateCredentialRequest,
 ) -> (BTreeMap<String, u64>, String) {
     let client = Client::connect(service.grpc()).await;
     let token = format!("Bearer {}", service.token(&format!("{KOMMUN}-portal")));
+    let mut attempt = attempt.clone();
+    let last = ADDRESSES.fetch_add(1, Ordering::Relaxed);
+    attempt.client.as_mut().unwrap().ip = format!("192.0.2.{last}");
     let before = counters(&service.metrics().await);
-    let answer = client.call(ACTIVATE, &[("authorization", &token)], framed(attempt)).await.unwrap();
+    let answer = client.call(ACTIVATE, &[("authorization", &token)], framed(&attempt)).await.unwrap();
     let after = counters(&service.metrics().await);
     let told = format!("{} {} {} bytes", answer.code(), answer.reason(), answer.body.len());
     let details = answer.headers.get("grpc-status-details-bin").map_or(0, |value| value.len());

@@ -82,13 +82,12 @@ async fn every_fault_of_a_request_is_told_by_its_field() {
         let link = Delivery::Link(proto::ActivationLink { channel });
         assert_eq!(ask(request(&alma, link)).await, ["link.channel"]);
     }
-    // There is no gateway for text messages.
-    let link = Delivery::Link(proto::ActivationLink { channel: proto::ContactChannel::Sms.into() });
-    assert_eq!(ask(request(&alma, link)).await, ["link.channel"]);
-    let email = || Delivery::Link(proto::ActivationLink { channel: proto::ContactChannel::Email.into() });
     confirm(&service, "alma").await;
-    let refused = issue(&staff, &alma, email()).await.unwrap_err();
-    assert_eq!(metadata(&refused, "conflict").as_deref(), Some("no_usable_contact"));
+    for channel in [proto::ContactChannel::Email, proto::ContactChannel::Sms] {
+        let link = Delivery::Link(proto::ActivationLink { channel: channel.into() });
+        let refused = issue(&staff, &alma, link).await.unwrap_err();
+        assert_eq!(metadata(&refused, "conflict").as_deref(), Some("no_usable_contact"));
+    }
 }
 
 #[tokio::test]

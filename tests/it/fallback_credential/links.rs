@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
+use guardian_auth::config::Sms;
+use guardian_auth::domain::limits::Quota;
+use guardian_auth::domain::secret::Secret;
 use guardian_auth::domain::staff::Role;
 use guardian_auth::proto;
 use guardian_auth::proto::activate_credential_request::Proof;
 use guardian_auth::proto::issue_fallback_credential_request::Delivery;
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{NEW, activate, audited, confirm, fields, id_of, issue, sheet};
 use crate::password_reset::{Bed, SOON};
 use crate::session::number;
+use crate::staff::{invitation, invite, school};
 use crate::support::eventually;
-use crate::support::service::{Attempt, KOMMUN, Parts, reason};
+use crate::support::service::{Attempt, KOMMUN, Parts, guardian, reason};
+use crate::support::sms_gateway::{Gateway, TAKEN};
 use crate::support::smtp::ReceivedMail;
 use crate::support::staff::{Staff, hire};
 
@@ -138,4 +144,63 @@ async fn a_link_needs_a_page_that_it_can_lead_to() {
     let issued = issue(&staff, &per, sheet()).await.unwrap();
     assert_eq!(issued.activation_url, "");
     assert!(issued.sheet_text.contains("/portal/sample-kommun/parent"), "{}", issued.sheet_text);
+}
+
+#[tokio::test]
+async fn a_link_goes_by_text_message_too() {
+    let gateway = Gateway::answering(200, &[], TAKEN).await;
+    let base_url = format!("http://127.0.0.1:{}", gateway.port);
+    let bed = Bed::start_with(Parts::Embedded, |config| {
+        let quota = Quota::new(100, Duration::from_mins(1));
+        config.sms = Some(Sms {
+            base_url,
+            user: "user".to_owned(),
+            password: Secret::new("password".to_owned()),
+            from: "Skolan".to_owned(),
+            countries: vec!["+46".to_owned()],
+            recipient: quota,
+            organization: quota,
+            timeout: Duration::from_secs(10),
+        });
+    })
+    .await;
+    let mut row = guardian("g-8", "tove", None);
+    row["mobile"] = json!("070-174 06 35");
+    bed.service.import(KOMMUN, &[row]).await;
+    confirm(&bed.service, "g-8").await;
+    let staff = hire(&bed.service, KOMMUN, Role::SchoolAdministrator, &["s-1"]).await;
+    let tove = id_of(&bed.service, "g-8").await;
+    let by_text = Delivery::Link(proto::ActivationLink { channel: proto::ContactChannel::Sms.into() });
+    issue(&staff, &tove, by_text).await.unwrap();
+    eventually(SOON, "a text message comes", async || gateway.heard().len() == 1).await;
+    let (_, _, body) = gateway.heard().remove(0);
+    let (_, rest) = body.split_once("gak_").expect("a link");
+    let shown: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
+    activate(&bed.portal, token(&format!("gak_{shown}")), NEW).await.unwrap();
+    bed.portal.session(Attempt::new("tove", NEW)).await;
+}
+
+#[tokio::test]
+async fn who_is_invited_as_staff_chooses_a_password_with_the_link() {
+    let bed = Bed::start(Parts::Embedded).await;
+    let admin = hire(&bed.service, KOMMUN, Role::OrganizationAdministrator, &[]).await;
+    let school = school(&admin, "Granskolan").await;
+    let invited = invitation(KOMMUN, proto::StaffRole::SupportPerson, &[&school]);
+    invite(&admin, invited).await.unwrap();
+    let (shown, mail) = link(&bed, 1).await;
+    assert!(mail.plain.contains("/portal/sample-kommun/staff/activate#token="), "{}", mail.plain);
+    let calls = bed.service.caller(&format!("{KOMMUN}-admin")).await;
+    let at = |portal: proto::Portal| {
+        let mut attempt = super::attempt(token(&shown), NEW);
+        attempt.portal = portal.into();
+        // An admin portal is not believed about addresses.
+        attempt.client = None;
+        attempt
+    };
+    let elsewhere = calls.login.clone().activate_credential(at(proto::Portal::Parent)).await;
+    assert_eq!(reason(&elsewhere.unwrap_err()), "INVALID_CREDENTIALS", "at the other portal it is none");
+    let answer =
+        calls.login.clone().activate_credential(at(proto::Portal::Staff)).await.unwrap().into_inner();
+    let attempt = Attempt { portal: proto::Portal::Staff, ip: "", ..Attempt::new(&answer.user_name, NEW) };
+    calls.session(attempt).await;
 }

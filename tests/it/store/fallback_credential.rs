@@ -115,7 +115,7 @@ async fn one_waits_at_a_time_and_the_password_stays_until_it_is_used(world: Worl
     let first = issue(&world, &staff, new_sheet(&staff, &account.guardian, at(100))).await;
     let before = contents(&world).await;
     let second = issue(&world, &staff, new_sheet(&staff, &account.guardian, at(101))).await;
-    assert_eq!(gained(&before, &contents(&world).await), [("audit_event", 1)].into());
+    assert_eq!(gained(&before, &contents(&world).await), [("activation", 1), ("audit_event", 1)].into());
     let ends =
         |issued: &[IssuedCredential]| issued.iter().map(|one| (one.id.clone(), one.end)).collect::<Vec<_>>();
     let listed = list(&world, &staff, None, None).await;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use guardian_auth::domain::audit::Fact;
 use guardian_auth::domain::bankid::HintCode;
+use guardian_auth::domain::id::GuardianId;
 use guardian_auth::domain::message::Channel;
 use guardian_auth::domain::organization::Portal;
 use guardian_auth::ports::store::{
-    CandidateKey, EidLoginStore, EidOpenOutcome, GuardianQuery, GuardianSearchStore, LoginBankIdStore,
-    LoginOidcStore, OutboxStore, PasswordResetStore, Progress, ResetOutcome, SearchPlace, TakenAttempt,
-    TryCounts, TryOutcome,
+    ActivateOutcome, CandidateKey, CredentialQuery, EidLoginStore, EidOpenOutcome, FallbackCredentialStore, GuardianQuery, GuardianSearchStore, LoginBankIdStore, LoginOidcStore, NewFallbackCredential, OutboxStore, PasswordResetStore, Progress, ResetOutcome, SearchPlace, TakenAttempt, TryCounts, TryOutcome,
 };
 
+use super::credential_facts::{act, activate, activated, hire, issue, linked, mistype, new_sheet};
 use super::eid_facts::{
     begun, complete, denied, import_numbered, lease_until, new_eid_session, note, proposal, sealed, signed,
 };
@@ -301,4 +301,69 @@ async fn grow_people(world: &World) {
     ] {
         world.change(&insert).await;
     }
+}
+
+/// The statements of fallback credentials, while the tables grow under their plans.
+#[tokio::test]
+async fn a_fallback_credential_looks_rows_up_and_never_for_them() {
+    const BATCHES: i64 = 6;
+    const CREDENTIALS_PER_BATCH: i64 = 10;
+    let world = World::on_postgres().await;
+    let staff = hire(&world, &[]).await;
+    for batch in 0..BATCHES {
+        for number in 0..CREDENTIALS_PER_BATCH {
+            fallback_credential(&world, &staff, &format!("{batch}{number:04}"), batch * 100 + number).await;
+        }
+        let series = format!("generate_series({batch} * 1000 + 1, {batch} * 1000 + 1000) AS i");
+        let rows = "activation SELECT lpad(i::text, 26, '0'), 'sunnanvik', 'parent', (SELECT min(id) FROM guardian), 'staff', 'sheet', \
+                    NULL, sha256(i::text::bytea), 1, 0, 'other', i, 9e15::bigint + i, 1, 'used'";
+        world.change(&format!("INSERT INTO {rows} FROM {series}")).await;
+    }
+    close(&world).await;
+    let credentials = BATCHES * CREDENTIALS_PER_BATCH;
+    let tables = "relname IN ('activation', 'issuing_approval', 'revoked_password', 'staff_member')";
+    let read = format!(
+        "SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE {tables})::bigint \
+                + (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE {tables})::bigint"
+    );
+    let rows_read = world.number(&read).await;
+    // A scan of a table would make it thousands each.
+    assert!(rows_read < 150 * credentials, "{rows_read} rows were read for {credentials} credentials");
+    assert!(rows_read > 5 * credentials, "the count is not there: {rows_read}");
+}
+
+/// One credential from the sheet, through a wrong code, to the password and its end.
+async fn fallback_credential(world: &World, staff: &GuardianId, number: &str, minute: i64) {
+    let (store, sunnanvik) = (&world.store, organization("sunnanvik"));
+    let account = linked(world, number).await;
+    let sheet = NewFallbackCredential { most: 5, ..new_sheet(staff, &account.guardian, at(minute * 60)) };
+    let id = issue(world, staff, sheet).await;
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&minute.to_be_bytes());
+    store.link_activation(&id, &digest, at(minute * 60)).await.expect("an answer").expect("it works");
+    store.activation_of_token(&digest).await.expect("an answer").expect("it is there");
+    let name = login_name(number);
+    store
+        .activation_of_name(&sunnanvik, Portal::Parent, &name)
+        .await
+        .expect("an answer")
+        .expect("it is there");
+    mistype(world, &id, &account.guardian).await;
+    let made = activated(&account, &id, account.credential_epoch, at(minute * 60));
+    assert!(matches!(activate(world, &made).await, ActivateOutcome::Activated(_)));
+    for guardian in [None, Some(account.guardian.clone())] {
+        let query = CredentialQuery {
+            organization: sunnanvik.clone(),
+            staff: staff.clone(),
+            guardian,
+            only_waiting: false,
+            before: None,
+            limit: 3,
+            now: at(0),
+        };
+        assert!(!store.list_credentials(&query).await.expect("an answer").is_empty());
+    }
+    let act = act(staff, at(minute * 60), Fact::CredentialRevoked, &account.guardian);
+    store.revoke_credential(&act, &account.guardian, Portal::Parent).await.expect("an answer");
+    assert_eq!(store.sweep_activations(at(0)).await.expect("an answer"), 0);
 }
