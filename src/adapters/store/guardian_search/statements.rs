@@ -93,7 +93,7 @@ macro_rules! of_schools {
         concat!(
             "WITH mine AS MATERIALIZED (SELECT DISTINCT ",
             $mine,
-            " WHERE s.staff_id = $3 AND c.organization = $2 AND c.merged_into IS NULL), \
+            " WHERE s.staff_id = $3 AND c.organization || '' = $2 AND c.merged_into IS NULL), \
              named AS MATERIALIZED (SELECT m.id, (SELECT min(n.part) FROM name_part n \
                  WHERE n.person_id = m.id AND n.part >= $1 AND n.part < $4) AS part FROM mine m) \
              SELECT f.part, f.id AS person_id FROM named f \
@@ -110,7 +110,7 @@ pub(super) const GUARDIANS_OF_SCHOOLS: Statement = Statement::new(
     of_schools!(
         "k.guardian_id AS id FROM staff_school s JOIN child c ON c.school_id = s.school_id \
          JOIN child_link k ON k.child_id = c.id",
-        " AND EXISTS (SELECT 1 FROM guardian g WHERE g.id = f.id AND g.organization = $2 AND g.kind = 'guardian' \
+        " AND EXISTS (SELECT 1 FROM guardian g WHERE g.id = f.id AND g.organization || '' = $2 AND g.kind = 'guardian' \
               AND g.state IN ('active', 'locked') LIMIT 1 OFFSET 0)"
     ),
 );
