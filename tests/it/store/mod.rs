@@ -2,6 +2,7 @@
 
 mod audit;
 mod audit_chain;
+mod audit_plans;
 mod change_password;
 mod confirm_reset;
 mod contents;

@@ -21,7 +21,7 @@ use super::world::{World, at, child, event, guardian, login_name, organization, 
 use crate::support::eventually;
 
 /// A connection tells what it read when it ends, and the server may be behind with that.
-async fn close(world: &World) {
+pub(super) async fn close(world: &World) {
     world.store.close().await;
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     eventually(Duration::from_secs(10), "every connection has ended", async || {
