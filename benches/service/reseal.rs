@@ -124,7 +124,8 @@ async fn fill(location: &Location) -> anyhow::Result<u64> {
             let guardian = GuardianId::parse(id).context("an id")?;
             let canonical = format!("se.pnr:{place:06}{number:06}");
             let value = ("se.pnr", canonical.as_str());
-            let value = national_id::seal_for(vault.as_ref(), &organization, Realm::Guardians, &guardian, value);
+            let value =
+                national_id::seal_for(vault.as_ref(), &organization, Realm::Guardians, &guardian, value);
             ids.push(id.clone());
             indexes.push(value.index.to_vec());
             sealed.push(value.sealed);

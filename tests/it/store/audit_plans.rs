@@ -8,7 +8,9 @@ use guardian_auth::domain::audit_chain::ChainEnd;
 use guardian_auth::domain::id::AuditEventId;
 use guardian_auth::domain::secret::Secret;
 use guardian_auth::flows::audit_head;
-use guardian_auth::ports::store::{AuditChainStore, AuditStore, ChainGrowth, NewLink, ResealStore, SealedKind, WorkLease};
+use guardian_auth::ports::store::{
+    AuditChainStore, AuditStore, ChainGrowth, NewLink, ResealStore, SealedKind, WorkLease,
+};
 
 use super::plans::close;
 use super::world::{World, at, event, organization, random};
