@@ -48,12 +48,15 @@ pub async fn run(bed: &Bed, timing: Timing, results: &mut Results) -> anyhow::Re
         // The first pair is short, and does not count.
         let phase = if pair == 0 { timing.window / 5 } else { timing.window * 2 };
         let mut alone = logins(phase, &portal, &mut next, timing.few).await?;
-        let over = Arc::new(AtomicBool::new(false));
-        let beside = tokio::spawn(reseal_until(Arc::clone(&store), Arc::clone(&over)));
-        let logins = logins(phase, &portal, &mut next, timing.few).await;
-        over.store(true, Ordering::Relaxed);
-        resealed_beside += beside.await??;
-        let mut beside = logins?;
+        let over = AtomicBool::new(false);
+        let coming = async {
+            let taken = logins(phase, &portal, &mut next, timing.few).await;
+            over.store(true, Ordering::Relaxed);
+            taken
+        };
+        let (resealed, taken) = tokio::join!(reseal_until(&store, &over), coming);
+        resealed_beside += resealed?;
+        let mut beside = taken?;
         if pair > 0 {
             p99.a.push(percentile_ms(&mut beside, 0.99));
             p99.b.push(percentile_ms(&mut alone, 0.99));
@@ -86,10 +89,10 @@ async fn logins(
 }
 
 /// From one key to the other and back.
-async fn reseal_until(store: Arc<SqlStore>, over: Arc<AtomicBool>) -> anyhow::Result<u64> {
+async fn reseal_until(store: &Arc<SqlStore>, over: &AtomicBool) -> anyhow::Result<u64> {
     let mut rows = 0;
     for keys in [["k1", "k2"], ["k2", "k1"]].into_iter().cycle() {
-        rows += resealed(&store, keys).await?;
+        rows += resealed(store, keys).await?;
         if over.load(Ordering::Relaxed) {
             break;
         }
