@@ -77,10 +77,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let found = guardians.search_guardians(request).await.map_err(|status| told(&status))?.into_inner();
     let guardian_id = found.guardians.first().ok_or(format!("nobody is called {name}"))?.guardian_id.clone();
-    let request = proto::GetGuardianRequest {
-        organization: ORGANIZATION.to_owned(),
-        guardian_id: guardian_id.clone(),
-    };
+    let request =
+        proto::GetGuardianRequest { organization: ORGANIZATION.to_owned(), guardian_id: guardian_id.clone() };
     let guardian = guardians.get_guardian(request).await.map_err(|status| told(&status))?.into_inner();
     let guardian = guardian.guardian.ok_or("an answer without its guardian")?;
     println!("found: {} {} ({guardian_id})", guardian.given_name, guardian.family_name);
@@ -88,7 +86,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("  {} {}", number.scheme, number.masked);
     }
     for link in &guardian.child_links {
-        println!("  child {} {}, confirmed by staff: {}", link.given_name, link.family_name, link.confirmed_by_staff);
+        println!(
+            "  child {} {}, confirmed by staff: {}",
+            link.given_name, link.family_name, link.confirmed_by_staff
+        );
     }
 
     // Not without the check that the guardian belongs to the child.
@@ -180,5 +181,8 @@ fn session(
 /// The reason, with what its metadata says.
 fn told(status: &Status) -> String {
     let info = status.get_details_error_info();
-    info.map_or_else(|| status.to_string(), |info| format!("{}: {} {:?}", info.reason, status.message(), info.metadata))
+    info.map_or_else(
+        || status.to_string(),
+        |info| format!("{}: {} {:?}", info.reason, status.message(), info.metadata),
+    )
 }

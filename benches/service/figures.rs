@@ -31,11 +31,15 @@ pub enum Part {
     Outbox,
     /// Logins while a provider of eIDs does not answer.
     ProviderSlow,
+    /// Verifying the audit log.
+    Audit,
+    /// Sealing anew beside logins.
+    Reseal,
 }
 
 impl Part {
     /// In the order of measuring.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Footprint,
         Self::Login,
         Self::Verify,
@@ -48,6 +52,8 @@ impl Part {
         Self::SmtpDown,
         Self::Outbox,
         Self::ProviderSlow,
+        Self::Audit,
+        Self::Reseal,
         Self::Scale,
     ];
 
@@ -67,6 +73,8 @@ impl Part {
             Self::SmtpDown => "smtp_down",
             Self::Outbox => "outbox",
             Self::ProviderSlow => "provider_slow",
+            Self::Audit => "audit",
+            Self::Reseal => "reseal",
         }
     }
 }
@@ -120,7 +128,7 @@ const fn figure(key: &'static str, part: Part, target: Target, what: &'static st
 }
 
 /// Every figure, in the order of the table.
-pub const FIGURES: [Figure; 27] = [
+pub const FIGURES: [Figure; 31] = [
     figure(
         "login_ratio",
         Part::Login,
@@ -207,6 +215,25 @@ pub const FIGURES: [Figure; 27] = [
         "login p50 while a provider of eIDs does not answer ÷ without it",
     ),
     figure("login_provider_slow_p99_ratio", Part::ProviderSlow, Target::AtMost(1.50), "the same at p99"),
+    figure(
+        "audit_verify_events_per_s",
+        Part::Audit,
+        Target::AtLeast(50_000.0),
+        "events/s of `audit verify`: SQLite",
+    ),
+    figure(
+        "audit_verify_events_per_s_postgres",
+        Part::Audit,
+        Target::AtLeast(50_000.0),
+        "events/s of `audit verify`: PostgreSQL",
+    ),
+    figure("reseal_rows_per_s", Part::Reseal, Target::Told, "rows/s of `keys rotate --data`: PostgreSQL"),
+    figure(
+        "login_reseal_p99_ratio",
+        Part::Reseal,
+        Target::AtMost(1.50),
+        "login p99 while numbers are sealed anew ÷ before",
+    ),
     figure(
         "login_scale_ratio",
         Part::Scale,

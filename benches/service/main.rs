@@ -3,6 +3,7 @@
 //! `cargo bench --bench service -- --out FILE.json`. Server, client and database share the machine's cores. Each ratio
 //! is the median of six pairs of windows of 5 s, one after the other. `--help` names the rest.
 
+mod audit;
 mod bare;
 mod bed;
 mod clients;
@@ -18,6 +19,7 @@ mod outbox;
 mod overload;
 mod process;
 mod provider_slow;
+mod reseal;
 mod reset;
 mod scale;
 mod service;
@@ -156,6 +158,8 @@ async fn parts(wanted: &[&'static Figure], quick: bool, results: &mut Results) {
             Part::ResetPostgres => reset::postgres(&bed, timing, results).await,
             Part::SmtpDown => reset::smtp_down(&bed, timing, results).await,
             Part::ProviderSlow => provider_slow::measure(&bed, timing, results).await,
+            Part::Audit => audit::run(&bed, timing, results).await,
+            Part::Reseal => reseal::run(&bed, timing, results).await,
             Part::Outbox => outbox::run(&bed, timing, results).await,
         };
         if let Err(error) = outcome {

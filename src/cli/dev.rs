@@ -16,8 +16,8 @@ use super::serve::stop_signal;
 use super::staff;
 use crate::app::{self, App, EidListeners, Outside, SimulatedEids};
 use crate::config::Config;
-use crate::domain::staff::Role;
 use crate::domain::secret::Secret;
+use crate::domain::staff::Role;
 use crate::flows::staff_accounts::PrintedLink;
 use crate::ports::entropy::random_bytes;
 use crate::proto;
@@ -236,7 +236,9 @@ fn print_calls(app: &App, tokens: &HashMap<String, Secret<String>>, state: &Path
     );
     println!("  cargo run --example reset_story -- {token} http://{grpc} http://{pages}");
     if let Some(admin) = tokens.get(&format!("{}-admin", login.organization)) {
-        println!("\n  # Staff: find a guardian, confirm the child link, issue a user name and a code, activate, log in.");
+        println!(
+            "\n  # Staff: find a guardian, confirm the child link, issue a user name and a code, activate, log in."
+        );
         println!("  cargo run --example staff -- {} {token} http://{grpc}", admin.expose());
     }
     print_eids(token, grpc, pages);

@@ -237,18 +237,14 @@ impl AuditSealer {
                 }
                 Chain::EndsAt(end)
             } else {
-                let key_id = stored.head.signature.key_id;
-                tracing::error!(
-                    organization = organization.as_str(),
-                    position = end.position,
-                    key_id,
-                    "the head of an audit chain is not ours: nothing is added to the chain; see docs/audit-log.md"
-                );
+                let why =
+                    format!("its head does not verify with master key {}", stored.head.signature.key_id);
+                refusal(&organization, end, &why);
                 Chain::Refused
             };
             work.chains.insert(organization, chain);
         }
-        self.gauges.refused(work.chains.values().filter(|chain| **chain == Chain::Refused).count());
+        self.count_refused(work);
         if !anew.is_empty() && !self.parts.store.grow_chains(&anew).await? {
             tracing::info!("heads of audit chains moved while they were signed anew");
         }
@@ -338,15 +334,52 @@ impl AuditSealer {
                 head: audit_head::sign(vault, &organization, end, now),
             })
             .collect();
-        if !self.parts.store.grow_chains(&growths).await? {
-            return Ok(Sealed::Overtaken);
+        match self.parts.store.grow_chains(&growths).await {
+            Ok(true) => {
+                for growth in growths {
+                    self.grown(work, growth);
+                }
+                Ok(Sealed::All)
+            }
+            Ok(false) => Ok(Sealed::Overtaken),
+            Err(PortError::Conflict(_) | PortError::Corrupt(_)) => self.seal_singly(work, growths).await,
+            Err(error @ PortError::Unavailable { .. }) => Err(error),
         }
-        for growth in growths {
-            self.gauges.chained(growth.links.len());
-            work.chains.insert(growth.head.organization, Chain::EndsAt(growth.head.end));
-        }
-        Ok(Sealed::All)
     }
+
+    /// Where one of the chains has links behind its head, or links and no head, the others go on.
+    async fn seal_singly(&self, work: &mut Work, growths: Vec<ChainGrowth>) -> Result<Sealed, PortError> {
+        let mut outcome = Sealed::All;
+        for growth in growths {
+            match self.parts.store.grow_chains(std::slice::from_ref(&growth)).await {
+                Ok(true) => self.grown(work, growth),
+                Ok(false) => outcome = Sealed::Overtaken,
+                Err(error @ (PortError::Conflict(_) | PortError::Corrupt(_))) => {
+                    let organization = growth.head.organization;
+                    refusal(&organization, growth.before, &error.to_string());
+                    work.chains.insert(organization, Chain::Refused);
+                    self.count_refused(work);
+                }
+                Err(error @ PortError::Unavailable { .. }) => return Err(error),
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn count_refused(&self, work: &Work) {
+        self.gauges.refused(work.chains.values().filter(|chain| **chain == Chain::Refused).count());
+    }
+
+    fn grown(&self, work: &mut Work, growth: ChainGrowth) {
+        self.gauges.chained(growth.links.len());
+        work.chains.insert(growth.head.organization, Chain::EndsAt(growth.head.end));
+    }
+}
+
+/// Somebody has to look at it.
+fn refusal(organization: &OrganizationId, end: ChainEnd, why: &str) {
+    let (organization, position) = (organization.as_str(), end.position);
+    tracing::error!(organization, position, why, "an audit chain is refused: nothing is added to it");
 }
 
 /// An id before all ids of events since a time.

@@ -142,14 +142,18 @@ impl Reseal {
             Err(PortError::Conflict(_)) => Ok(None),
             other => other.map(Some),
         });
-        match written.await? {
-            Some(written) => {
-                pass.summary.add(kind, written);
-                pass.told.extend(organizations);
-                Ok(())
-            }
-            None => self.write_singly(pass, kind, rows, resealed).await,
+        if let Some(written) = written.await? {
+            pass.summary.add(kind, written);
+            pass.told.extend(organizations);
+            return Ok(());
         }
+        let before = pass.summary.resealed_in_all();
+        self.write_singly(pass, kind, rows, resealed).await?;
+        if pass.summary.resealed_in_all() > before {
+            self.store.record_events(&events).await?;
+            pass.told.extend(organizations);
+        }
+        Ok(())
     }
 
     /// Where two rows have one number, each under another key, both cannot have it under one.

@@ -109,13 +109,14 @@ const EXTENT: Statement = Statement::new(
      LEFT JOIN audit_head h ON h.organization = $1",
 );
 
-/// An event of another organization is not the link's.
+/// Joined by the id alone: asked for the organization too, PostgreSQL may go through all events of the organization for each
+/// link.
 const LINKS: Statement = Statement::new(
     "list_audit_links",
     concat!(
         "SELECT l.position, l.event_id, l.digest, ",
         event_columns!(),
-        " FROM audit_link l LEFT JOIN audit_event e ON e.id = l.event_id AND e.organization = l.organization \
+        " FROM audit_link l LEFT JOIN audit_event e ON e.id = l.event_id \
          WHERE l.organization = $1 AND l.position > $2 AND l.position <= $3 ORDER BY l.position LIMIT $4"
     ),
 );
@@ -159,8 +160,9 @@ fn unchained(row: &AnyRow) -> Result<UnchainedEvent, PortError> {
     })
 }
 
-fn link(row: &AnyRow) -> Result<StoredLink, PortError> {
-    let is_there = row.column::<Option<&str>>("id")?.is_some();
+/// An event of another organization is not the link's.
+fn link(row: &AnyRow, organization: &OrganizationId) -> Result<StoredLink, PortError> {
+    let is_there = row.column::<Option<&str>>("organization")? == Some(organization.as_str());
     Ok(StoredLink {
         position: row.column("position")?,
         event_id: row.column("event_id")?,
@@ -288,7 +290,7 @@ impl AuditChainStore for SqlStore {
     ) -> Result<Vec<StoredLink>, PortError> {
         let values = bind![organization, after, up_to, i64::from(limit)];
         let rows = self.read().await?.rows(&LINKS, values).await?;
-        rows.iter().map(link).collect()
+        rows.iter().map(|row| link(row, organization)).collect()
     }
 
     async fn position_at(&self, organization: &OrganizationId, at: Timestamp) -> Result<i64, PortError> {

@@ -184,7 +184,7 @@ proptest! {
         other in proptest::array::uniform4("[a-c\u{0}-\u{12}]{0,3}"),
         holes in any::<(bool, bool, bool, bool)>(),
     ) {
-        fn made<'a>(texts: &'a [String; 4], cause: bool, detail: bool) -> LoggedEvent<'a> {
+        fn made(texts: &[String; 4], cause: bool, detail: bool) -> LoggedEvent<'_> {
             LoggedEvent {
                 kind: &texts[0],
                 cause: cause.then_some(texts[1].as_str()),

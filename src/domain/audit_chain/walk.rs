@@ -75,7 +75,6 @@ impl ChainWalk {
         let last = self.end.position;
         match head {
             None if last > 0 => faults.push(ChainFault::HeadGone),
-            None => {}
             Some(head) if head.position > last => {
                 faults.push(ChainFault::CutShort { last, head: head.position });
             }
@@ -85,7 +84,7 @@ impl ChainWalk {
             Some(head) if head.digest != self.end.digest => {
                 faults.push(ChainFault::HeadDiffers { position: last });
             }
-            Some(_) => {}
+            Some(_) | None => {}
         }
         for kept in self.kept.iter().filter(|kept| kept.position > last) {
             faults.push(ChainFault::KeptHeadGone { position: kept.position, last });

@@ -137,8 +137,17 @@ async fn b33_the_master_key_changes_and_nobody_is_turned_away() {
             visitors.visit(&[&pair[0], &pair[1]]).await;
         }
     }
-    // Positive control: a replica without the old key, before everything is sealed anew, turns them away.
-    let hasty = bed.replica_with(keys(&["k2"])).await;
+    // Positive control: a replica without the old key, before everything is sealed anew, turns them away. It would not even
+    // start without a signing key that it can open.
+    let mut config = bed.config();
+    keys(&["k2", "k1"])(&mut config);
+    app::signing_keys(&config).await.unwrap().rotate(Duration::ZERO).await.unwrap();
+    let hasty = bed
+        .replica_with(|config| {
+            keys(&["k2"])(config);
+            config.workers.enabled = false;
+        })
+        .await;
     log_in(&bed, &hasty.portal(KOMMUN).await, NUMBERS[0]).await.unwrap_err();
     drop(hasty);
 

@@ -338,6 +338,20 @@ async fn nothing_is_added_to_a_chain_whose_head_is_not_ours(world: World) {
     assert_eq!(reports[1].faults[0], ChainFault::HeadForged { position: 5 });
 }
 
+async fn links_without_a_head_keep_nobody_else_waiting(world: World) {
+    write(&world, &events("sunnanvik", 5)).await;
+    seal(&world).await;
+    without_triggers(&world).await;
+    world.change("DELETE FROM audit_head").await;
+    write(&world, &[event_at("sunnanvik", at(120)), event_at("norrby", at(120))]).await;
+    let sealer = sealer(&world, &["k1"]);
+    assert!(sealer.seal_now().await.expect("it seals"));
+    assert_eq!((sealer.gauges.refused_chains(), sealer.gauges.chained_events()), (1, 1));
+    let reports = verify(&world).await;
+    assert_eq!((reports[0].events, reports[0].faults_in_all), (1, 0), "the other one goes on");
+    assert_eq!(reports[1].faults[0], ChainFault::HeadGone);
+}
+
 async fn a_head_is_signed_anew_when_the_master_key_changes(world: World) {
     write(&world, &events("sunnanvik", 5)).await;
     seal(&world).await;
@@ -368,6 +382,7 @@ on_every_database! {
     many_sealers_at_once_make_one_chain,
     the_work_is_one_process_s_until_its_lease_is_over,
     nothing_is_added_to_a_chain_whose_head_is_not_ours,
+    links_without_a_head_keep_nobody_else_waiting,
     a_head_is_signed_anew_when_the_master_key_changes,
     an_event_that_waits_is_no_fault,
 }

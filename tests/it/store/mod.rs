@@ -4,6 +4,7 @@ mod activate_credential;
 mod audit;
 mod audit_chain;
 mod audit_events;
+mod audit_plans;
 mod change_password;
 mod child_links;
 mod confirm_reset;

@@ -8,7 +8,9 @@ use guardian_auth::domain::id::GuardianId;
 use guardian_auth::domain::message::Channel;
 use guardian_auth::domain::organization::Portal;
 use guardian_auth::ports::store::{
-    ActivateOutcome, CandidateKey, CredentialQuery, EidLoginStore, EidOpenOutcome, FallbackCredentialStore, GuardianQuery, GuardianSearchStore, LoginBankIdStore, LoginOidcStore, NewFallbackCredential, OutboxStore, PasswordResetStore, Progress, ResetOutcome, SearchPlace, TakenAttempt, TryCounts, TryOutcome,
+    ActivateOutcome, CandidateKey, CredentialQuery, EidLoginStore, EidOpenOutcome, FallbackCredentialStore,
+    GuardianQuery, GuardianSearchStore, LoginBankIdStore, LoginOidcStore, NewFallbackCredential, OutboxStore,
+    PasswordResetStore, Progress, ResetOutcome, SearchPlace, TakenAttempt, TryCounts, TryOutcome,
 };
 
 use super::credential_facts::{act, activate, activated, hire, issue, linked, mistype, new_sheet};
@@ -23,7 +25,7 @@ use super::world::{World, at, child, event, guardian, login_name, organization, 
 use crate::support::eventually;
 
 /// A connection tells what it read when it ends, and the server may be behind with that.
-async fn close(world: &World) {
+pub(super) async fn close(world: &World) {
     world.store.close().await;
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     eventually(Duration::from_secs(10), "every connection has ended", async || {
