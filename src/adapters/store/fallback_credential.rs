@@ -35,19 +35,21 @@ const LINK: Statement = Statement::new(
      RETURNING expires_ms",
 );
 
-/// `$1` is the id before which the page begins, `$2` and `$3` are the scope's.
+/// `$1` is the id before which the page begins, `$2` and `$3` are the scope's. The account is asked for in a column: joined,
+/// PostgreSQL would begin with all accounts of the organization.
 macro_rules! list_text {
     ($of:literal) => {
         concat!(
-            "SELECT a.id, a.guardian_id, a.portal, a.issued_by, a.issued_ms, a.expires_ms, a.end_reason, \
-                 CAST(CASE WHEN a.credential_epoch = g.credential_epoch THEN 1 ELSE 0 END AS bigint) AS is_current \
-             FROM activation a JOIN guardian g ON g.id = a.guardian_id \
-             WHERE ",
-            $of,
-            " AND a.id < $1 AND ",
+            "SELECT x.id, x.guardian_id, x.portal, x.issued_by, x.issued_ms, x.expires_ms, x.end_reason, \
+                 CAST(CASE WHEN x.credential_epoch = x.epoch THEN 1 ELSE 0 END AS bigint) AS is_current \
+             FROM (SELECT a.*, (SELECT g.credential_epoch FROM guardian g WHERE g.id = a.guardian_id AND ",
             guardian_in_scope!(),
-            " AND ($4 = 0 OR (a.ended_ms IS NULL AND a.expires_ms > $5 AND a.credential_epoch = g.credential_epoch)) \
-             ORDER BY a.id DESC LIMIT $6"
+            ") AS epoch FROM activation a WHERE ",
+            $of,
+            " AND a.id < $1) AS x \
+             WHERE x.epoch IS NOT NULL \
+               AND ($4 = 0 OR (x.ended_ms IS NULL AND x.expires_ms > $5 AND x.credential_epoch = x.epoch)) \
+             ORDER BY x.id DESC LIMIT $6"
         )
     };
 }
