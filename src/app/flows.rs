@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
+use super::staff::{self, StaffFlows};
 use super::{Outside, parts};
 use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::argon2::Argon2Pool;
@@ -13,11 +14,8 @@ use crate::adapters::revocations::RecentRevocations;
 use crate::adapters::store::SqlStore;
 use crate::config::Config;
 use crate::domain::password::Blocklist;
-use crate::flows::activate_credential::ActivateCredentialFlow;
 use crate::flows::change_password::ChangePasswordFlow;
 use crate::flows::devices::Devices;
-use crate::flows::duty::Duty;
-use crate::flows::fallback_credential::FallbackCredentialFlow;
 use crate::flows::gate::Gate;
 use crate::flows::last_done::LastDone;
 use crate::flows::login_bankid::LoginBankIdFlow;
@@ -29,30 +27,20 @@ use crate::flows::password_reset::PasswordResetFlow;
 use crate::flows::refusal_log::{RefusalLog, RefusalWriter, refusal_log};
 use crate::flows::session::{ReuseCounts, SessionFlow};
 use crate::flows::session_tokens::TokenMint;
-use crate::flows::staff_accounts::StaffAccounts;
-use crate::flows::staff_parts::StaffParts;
 use crate::flows::upkeep::Upkeep;
-use crate::grpc::child::ChildHandlers;
-use crate::grpc::fallback_credential::FallbackCredentialHandlers;
-use crate::grpc::guardian::GuardianHandlers;
 use crate::grpc::login::LoginHandlers;
 use crate::grpc::login_bankid::LoginBankIdHandlers;
 use crate::grpc::login_oidc::LoginOidcHandlers;
 use crate::grpc::password::PasswordHandlers;
 use crate::grpc::password_reset::PasswordResetHandlers;
 use crate::grpc::session::SessionHandlers;
-use crate::grpc::staff::StaffHandlers;
 use crate::ports::rate_limiter::RateLimiter;
-use crate::proto::child_service_server::ChildServiceServer;
-use crate::proto::fallback_credential_service_server::FallbackCredentialServiceServer;
-use crate::proto::guardian_service_server::GuardianServiceServer;
 use crate::proto::login_bank_id_service_server::LoginBankIdServiceServer;
 use crate::proto::login_oidc_service_server::LoginOidcServiceServer;
 use crate::proto::login_service_server::LoginServiceServer;
 use crate::proto::password_reset_service_server::PasswordResetServiceServer;
 use crate::proto::password_service_server::PasswordServiceServer;
 use crate::proto::session_service_server::SessionServiceServer;
-use crate::proto::staff_service_server::StaffServiceServer;
 
 /// What the handlers are made of.
 pub(super) struct Flows {
@@ -67,42 +55,31 @@ pub(super) struct Flows {
     pub(super) organizations: Arc<Organizations>,
     pub(super) wake: Wake,
     pub(super) mint: TokenMint,
-    pub(super) duty: Arc<Duty>,
-    pub(super) staff: Arc<StaffAccounts>,
-    pub(super) fallback_credential: Arc<FallbackCredentialFlow>,
-    pub(super) activate_credential: Arc<ActivateCredentialFlow>,
-    pub(super) staff_parts: StaffParts,
+    pub(super) staff: StaffFlows,
 }
 
 pub(super) fn routes(
-    (login, activate): (Arc<LoginFlow>, Arc<ActivateCredentialFlow>),
+    login: Arc<LoginFlow>,
     session: Arc<SessionFlow>,
     change_password: Arc<ChangePasswordFlow>,
     password_reset: Arc<PasswordResetFlow>,
     (oidc, bankid): (Arc<LoginOidcFlow>, Arc<LoginBankIdFlow>),
-    (staff, credentials, staff_parts): (Arc<StaffAccounts>, Arc<FallbackCredentialFlow>, &StaffParts),
+    staff: &StaffFlows,
     max_request_bytes: usize,
 ) -> Routes {
-    let login = LoginServiceServer::new(LoginHandlers::new(login, activate));
+    let login = LoginServiceServer::new(LoginHandlers::new(login, Arc::clone(&staff.activate_credential)));
     let session = SessionServiceServer::new(SessionHandlers::new(session));
     let password = PasswordServiceServer::new(PasswordHandlers::new(change_password));
     let reset = PasswordResetServiceServer::new(PasswordResetHandlers::new(password_reset));
     let oidc = LoginOidcServiceServer::new(LoginOidcHandlers::new(oidc));
     let bankid = LoginBankIdServiceServer::new(LoginBankIdHandlers::new(bankid));
-    let guardian = GuardianServiceServer::new(GuardianHandlers::new(staff_parts.clone()));
-    let child = ChildServiceServer::new(ChildHandlers::new(staff_parts.clone()));
-    let staff = StaffServiceServer::new(StaffHandlers::new(staff));
-    let credentials = FallbackCredentialServiceServer::new(FallbackCredentialHandlers::new(credentials));
-    Routes::new(login.max_decoding_message_size(max_request_bytes))
+    let routes = Routes::new(login.max_decoding_message_size(max_request_bytes))
         .add_service(oidc.max_decoding_message_size(max_request_bytes))
         .add_service(bankid.max_decoding_message_size(max_request_bytes))
         .add_service(session.max_decoding_message_size(max_request_bytes))
         .add_service(password.max_decoding_message_size(max_request_bytes))
-        .add_service(reset.max_decoding_message_size(max_request_bytes))
-        .add_service(guardian.max_decoding_message_size(max_request_bytes))
-        .add_service(child.max_decoding_message_size(max_request_bytes))
-        .add_service(staff.max_decoding_message_size(max_request_bytes))
-        .add_service(credentials.max_decoding_message_size(max_request_bytes))
+        .add_service(reset.max_decoding_message_size(max_request_bytes));
+    staff.add_to(routes, max_request_bytes)
 }
 
 /// What flows share.
@@ -180,51 +157,16 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         entropy: Arc::clone(entropy),
         tasks: TaskTracker::clone(attempts),
     };
-    let duty = Duty {
-        access: Arc::clone(&ring) as _,
-        revocations: Arc::clone(&revocations) as _,
-        store: Arc::clone(&shared_store) as _,
-        organizations: Arc::clone(&organizations),
-        vault: Arc::clone(vault) as _,
-        clock: Arc::clone(clock),
-    };
-    let fallback_credential = FallbackCredentialFlow {
-        gate: Gate::clone(gate),
-        hasher: Arc::clone(hasher) as _,
-        store: Arc::clone(&shared_store) as _,
-        vault: Arc::clone(vault) as _,
-        revocations: Arc::clone(&revocations) as _,
-        wake: wake.clone(),
-        sends_text_messages: parts::sends_text_messages(config),
-        clock: Arc::clone(clock),
-        entropy: Arc::clone(entropy),
-    };
-    let activate_credential = ActivateCredentialFlow {
-        limiter: Arc::clone(limiter),
-        gate: Gate::clone(gate),
-        hasher: Arc::clone(hasher) as _,
+    let shared = staff::Shared {
+        store: &shared_store,
+        ring: &ring,
+        revocations: &revocations,
+        organizations: &organizations,
         blocklist,
-        organizations: Arc::clone(&organizations),
-        store: Arc::clone(&shared_store) as _,
-        vault: Arc::clone(vault) as _,
-        revocations: Arc::clone(&revocations) as _,
-        refusals: refusals.clone(),
-        sends_text_messages: parts::sends_text_messages(config),
-        wake: wake.clone(),
-        clock: Arc::clone(clock),
-        entropy: Arc::clone(entropy),
-        tasks: TaskTracker::clone(attempts),
+        refusals: &refusals,
+        wake: &wake,
     };
-    let staff_parts = staff_parts(&shared_store, vault, &revocations, outside);
-    let staff = StaffAccounts {
-        store: Arc::clone(&shared_store) as _,
-        vault: Arc::clone(vault) as _,
-        revocations: Arc::clone(&revocations) as _,
-        sends_text_messages: parts::sends_text_messages(config),
-        wake: wake.clone(),
-        clock: Arc::clone(clock),
-        entropy: Arc::clone(entropy),
-    };
+    let staff = staff::flows(config, outside, parts, shared);
     let keys = parts::signing_keys(SqlStore::clone(store), Arc::clone(vault), Arc::clone(&ring), outside);
     let upkeep = Upkeep {
         store: shared_store,
@@ -246,25 +188,6 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         ring,
         organizations,
         mint,
-        duty: Arc::new(duty),
-        staff: Arc::new(staff),
-        fallback_credential: Arc::new(fallback_credential),
-        activate_credential: Arc::new(activate_credential),
-        staff_parts,
-    }
-}
-
-fn staff_parts(
-    store: &Arc<SqlStore>,
-    vault: &Arc<DerivedKeyVault>,
-    revocations: &Arc<RecentRevocations>,
-    outside: &Outside,
-) -> StaffParts {
-    StaffParts {
-        store: Arc::clone(store) as _,
-        vault: Arc::clone(vault) as _,
-        revocations: Arc::clone(revocations) as _,
-        clock: Arc::clone(&outside.clock),
-        entropy: Arc::clone(&outside.entropy),
+        staff,
     }
 }

@@ -11,6 +11,7 @@ mod pages;
 mod parts;
 #[cfg(feature = "dev")]
 mod simulated_eids;
+mod staff;
 
 #[cfg(feature = "dev")]
 pub use pages::pages;
@@ -160,17 +161,17 @@ impl App {
         let health = Health::starting().await;
         let front = Front::new(front::Parts {
             routes: routes(
-                (flows.login, flows.activate_credential),
+                flows.login,
                 flows.session,
                 flows.change_password,
                 flows.password_reset,
                 (Arc::clone(&eid.oidc), Arc::clone(&eid.bankid)),
-                (flows.staff, flows.fallback_credential, &flows.staff_parts),
+                &flows.staff,
                 config.listen.max_request_bytes,
             ),
             callers: callers(&config),
             organizations: flows.organizations,
-            duty: flows.duty,
+            duty: flows.staff.duty,
             trusted_proxies: TrustedProxies::new(config.listen.trusted_proxies.iter().copied()),
             deadlines: Deadlines::default(),
             health: health.clone(),

@@ -371,7 +371,7 @@ impl BankIdCollector {
 
     async fn fail(&self, order: &mut BankIdOrder, hint: Option<HintCode>, fault: BankIdFault) -> Step {
         let event = self.failed_event(order, fault, self.parts.clock.now());
-        let progress = Progress::Failed { hint: hint.clone(), fault, event };
+        let progress = Progress::Failed { hint: hint.clone(), fault, event: Box::new(event) };
         if self.save(order, &progress).await {
             self.counts.add(Counted::Failed);
             order.state = OrderState::Failed;

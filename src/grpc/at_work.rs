@@ -30,7 +30,6 @@ pub fn at_work(context: &CallerContext, organization: &str) -> Result<AtWork, St
 
 /// The key of a request that the caller gave an id, for [`AtWork::request`]; `Some(None)` without one. `message` is the
 /// encoded message.
-#[expect(clippy::option_option, reason = "the outer one says whether it was well-formed, as in all helpers")]
 pub fn request_key(
     faults: &mut Faults,
     context: &CallerContext,

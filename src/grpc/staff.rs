@@ -11,7 +11,7 @@ use crate::domain::identifier::{Email, Mobile};
 use crate::domain::oidc::ProviderId;
 use crate::domain::organization::{Organization, Portal};
 use crate::domain::passphrase::Locale;
-use crate::domain::staff::{Role, School, Scope, StaffAccount, Task};
+use crate::domain::staff::{Role, School, Scope, StaffAccount};
 use crate::flows::duty::AtWork;
 use crate::flows::staff_accounts::{Error, Invitation, StaffAccounts, StaffEid};
 use crate::proto;

@@ -14,6 +14,7 @@
     clippy::unnecessary_wraps,
     clippy::large_stack_arrays,
     clippy::cloned_ref_to_slice_refs,
+    clippy::similar_names,
     reason = "speed and growth of tests matter less than that they read like the story"
 )]
 

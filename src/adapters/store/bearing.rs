@@ -52,6 +52,7 @@ const BUMP_EPOCH: Statement = Statement::new(
 );
 
 /// Which confirmed relations a guardian has.
+#[expect(clippy::struct_excessive_bools, reason = "four relations, each there or not")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bearing {
     staff_link: bool,

@@ -221,7 +221,7 @@ impl Looking<'_> {
         let same_name = !one.name.is_empty() && one.name == other.name;
         let same_email = one.email.is_some() && one.email == other.email;
         let same_mobile = one.mobile.is_some() && one.mobile == other.mobile;
-        if !same_name && !(same_email && same_mobile) {
+        if !(same_name || same_email && same_mobile) {
             return Ok(None);
         }
         let (one, mut other) = (&one.summary.id, other.summary);

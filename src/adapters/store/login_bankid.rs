@@ -181,7 +181,9 @@ fn written<'a>(
         Progress::Complete { result, expires } => {
             (COMPLETE, bind![id, result.bytes, result.key_id, expires], None)
         }
-        Progress::Failed { hint, fault, event } => (FAIL, bind![id, collector, hint, fault], Some(event)),
+        Progress::Failed { hint, fault, event } => {
+            (FAIL, bind![id, collector, hint, fault], Some(event.as_ref()))
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::domain::audit::Event;
 use crate::domain::directory::LoginNameKind;
 use crate::domain::id::{GuardianId, SchoolId};
 use crate::domain::organization::{OrganizationId, Portal};
-use crate::domain::staff::{Role, School, Scope, StaffAccount};
+use crate::domain::staff::{Role, School, StaffAccount};
 use crate::ports::error::PortError;
 use crate::ports::store::{
     Act, Acted, AddStaffOutcome, BootstrapOutcome, NewInvitation, NewStaff, StaffChange, StaffChangeOutcome,

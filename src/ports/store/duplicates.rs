@@ -33,6 +33,10 @@ pub struct SealedNumber {
 }
 
 /// An account beside another one, with what both have in common; the numbers of both where their names are equal.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four things that two accounts may have in common, each by itself"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookAlike {
     /// The other account; of two its id is the greater one, unless pairs of one account were asked for.

@@ -86,7 +86,7 @@ pub enum Progress {
         /// Why.
         fault: BankIdFault,
         /// What the audit log says of it.
-        event: Event,
+        event: Box<Event>,
     },
 }
 

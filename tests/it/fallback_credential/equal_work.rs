@@ -32,7 +32,7 @@ async fn work(
     let answer = client.call(ACTIVATE, &[("authorization", &token)], framed(&attempt)).await.unwrap();
     let after = counters(&service.metrics().await);
     let told = format!("{} {} {} bytes", answer.code(), answer.reason(), answer.body.len());
-    let details = answer.headers.get("grpc-status-details-bin").map_or(0, |value| value.len());
+    let details = answer.headers.get("grpc-status-details-bin").map_or(0, http::HeaderValue::len);
     (between(&before, &after), format!("{told} {details} {:?}", answer.violations()))
 }
 

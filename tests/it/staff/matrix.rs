@@ -44,7 +44,7 @@ fn documented() -> Vec<Documented> {
                 let comment = comment.split_whitespace().collect::<Vec<_>>().join(" ");
                 let Some((_, rest)) = comment.split_once("Staff: ") else { continue };
                 let (roles, _) = rest.split_once(" Idempotency:").unwrap();
-                let names = Role::ALL.map(|role| role.as_str());
+                let names = Role::ALL.map(Role::as_str);
                 let all = roles.contains("any role");
                 let named = |name: &&&str| all || roles.contains(&name.replace('_', " "));
                 rpcs.push(Documented {

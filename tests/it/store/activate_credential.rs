@@ -6,6 +6,7 @@ use std::time::Duration;
 use guardian_auth::domain::audit::SessionEnd;
 use guardian_auth::domain::fallback_credential::{ActivationEnd, Delivery, RestsOn};
 use guardian_auth::domain::id::ActivationId;
+use guardian_auth::domain::identifier::LoginName;
 use guardian_auth::domain::message::Channel;
 use guardian_auth::domain::organization::Portal;
 use guardian_auth::ports::store::{
@@ -37,7 +38,7 @@ async fn what_waits_is_found_by_name_and_then_what_was_last(world: World) {
     let id = issue(&world, &staff, new_sheet(&staff, &account.guardian, at(90))).await;
     let holder = of_name(&world, "10042").await.expect("an account");
     let held = holder.activation.expect("it waits");
-    assert_eq!(holder.user_name.as_ref().map(|name| name.as_str()), Some("10042"));
+    assert_eq!(holder.user_name.as_ref().map(LoginName::as_str), Some("10042"));
     assert_eq!((holder.portal, holder.organization), (Portal::Parent, organization("sunnanvik")));
     assert_eq!((held.id, held.end, held.rests_on), (id.clone(), None, RestsOn::Staff));
     assert_eq!(held.code_hash, Some(hash(9)));

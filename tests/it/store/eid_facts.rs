@@ -83,7 +83,7 @@ pub fn complete() -> Progress {
 
 pub fn failed(fault: BankIdFault) -> Progress {
     let event = event(Fact::EidLoginDenied(EidCause::BankId(fault)), None);
-    Progress::Failed { hint: None, fault, event }
+    Progress::Failed { hint: None, fault, event: Box::new(event) }
 }
 
 pub async fn note(world: &World, id: &BankIdLoginId, collector: &str, progress: &Progress) -> bool {

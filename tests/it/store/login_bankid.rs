@@ -118,7 +118,7 @@ async fn a_failed_order_says_why_and_writes_the_event(world: World) {
         let before = contents(&world).await;
         let fault = BankIdFault::Failed;
         let event = event(Fact::EidLoginDenied(EidCause::BankId(fault)), None);
-        let progress = Progress::Failed { hint: hint.clone(), fault, event };
+        let progress = Progress::Failed { hint: hint.clone(), fault, event: Box::new(event) };
         assert!(note(&world, &order.id, "one", &progress).await);
         assert_eq!(gained(&before, &contents(&world).await), [("audit_event", 1)].into());
         let expected = BankIdOrder { state: OrderState::Failed, hint, fault: Some(fault), ..order.clone() };

@@ -10,7 +10,7 @@ use super::world::{World, at, child, random, school};
 /// Rounds on each database; each has accounts of its own.
 const ROUNDS: u8 = 12;
 
-/// A choice that a seed makes: SplitMix64, so that a failure can be run again by its seed.
+/// A choice that a seed makes: `SplitMix64`, so that a failure can be run again by its seed.
 struct Chance(u64);
 
 impl Chance {

@@ -24,6 +24,7 @@ pub const PASSWORD: &str = "krita tavla rast ringa";
 /// Metadata that carries the access token of a staff member.
 pub const STAFF_TOKEN: &str = "guardian-staff-token";
 
+#[expect(clippy::struct_field_names, reason = "each client is called by its service")]
 /// A staff member with a session at the portal `staff`, calling through the organization's admin portal.
 #[derive(Clone)]
 pub struct Staff {
