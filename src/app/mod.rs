@@ -14,6 +14,8 @@ mod simulated_eids;
 mod staff;
 
 #[cfg(feature = "dev")]
+pub use crate::simulators::activate_sample_staff;
+#[cfg(feature = "dev")]
 pub use pages::pages;
 #[cfg(feature = "dev")]
 pub use simulated_eids::{EidListeners, SimulatedEids};

@@ -20,8 +20,6 @@ use crate::domain::secret::Secret;
 use crate::domain::staff::Role;
 use crate::flows::staff_accounts::PrintedLink;
 use crate::ports::entropy::random_bytes;
-use crate::proto;
-use crate::proto::login_service_client::LoginServiceClient;
 
 /// The sample directories, as shipped in `examples/`.
 const SAMPLES: [(&str, &str); 2] = [
@@ -151,20 +149,13 @@ async fn activate_staff(
     grpc: SocketAddr,
     tokens: &HashMap<String, Secret<String>>,
 ) -> anyhow::Result<()> {
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://{grpc}"))?.connect().await?;
-    let mut client = LoginServiceClient::new(channel);
     for (sample, link) in links {
         let token = tokens.get(&format!("{}-admin", sample.organization)).context("no admin portal")?;
         let (_, link_token) = link.link.expose().split_once("token=").context("a link without a token")?;
-        let mut request = tonic::Request::new(proto::ActivateCredentialRequest {
-            organization: sample.organization.to_owned(),
-            portal: proto::Portal::Staff.into(),
-            proof: Some(proto::activate_credential_request::Proof::LinkToken(link_token.to_owned())),
-            new_password: sample.password.to_owned(),
-            client: None,
-        });
-        request.metadata_mut().insert("authorization", format!("Bearer {}", token.expose()).parse()?);
-        client.activate_credential(request).await.context("giving sample staff their passwords")?;
+        app::activate_sample_staff(grpc, token.expose(), sample.organization, link_token, sample.password)
+            .await
+            .map_err(anyhow::Error::from_boxed)
+            .context("giving sample staff their passwords")?;
     }
     Ok(())
 }

@@ -9,6 +9,9 @@ mod mailbox;
 pub mod oidc;
 mod phone;
 mod portal;
+mod sample_staff;
+
+pub use sample_staff::activate as activate_sample_staff;
 
 use std::future::IntoFuture as _;
 use std::net::SocketAddr;

@@ -67,7 +67,11 @@ macro_rules! links {
     };
 }
 
-const LINKS: Statement = Statement::new("list_child_links_of_guardian", links!(" ORDER BY c.id, k.source"));
+/// By the child's name: ids mean nothing to people.
+const LINKS: Statement = Statement::new(
+    "list_child_links_of_guardian",
+    links!(" ORDER BY c.given_name, c.family_name, c.id, k.source"),
+);
 
 const LINK: Statement = Statement::new("find_child_link", links!(" AND k.child_id = $4 ORDER BY k.source"));
 
