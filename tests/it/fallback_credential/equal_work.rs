@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use guardian_auth::proto;
 
 use super::{NEW, attempt, code, confirm, id_of, issue, sheet, with_guardians};
-use crate::login_password::equal_work::{between, counters};
+use crate::login_password::equal_work::{LAST_SWEEP, between, counters};
 use crate::session::number;
 use crate::support::eventually;
 use crate::support::service::{KOMMUN, Parts, Service};
@@ -47,7 +47,7 @@ async fn b11_b14_a_wrong_code_tells_nothing_whatever_was_issued() {
         // What workers do beside the calls is not the calls' work.
         let service = first.replica_with(|config| config.workers.enabled = false).await;
         let swept = async || {
-            service.metric("guardian_auth_sql_statements_total", "\"sweep_staff_requests\"").await > 0.5
+            service.metric("guardian_auth_sql_statements_total", &format!("\"{LAST_SWEEP}\"")).await > 0.5
         };
         eventually(crate::password_reset::SOON, "the first sweep is over", swept).await;
 

@@ -57,7 +57,7 @@ const UPKEEP: &[&str] = &[
 ];
 
 /// The last one of a sweep.
-const LAST_SWEEP: &str = "sweep_merges";
+pub const LAST_SWEEP: &str = "sweep_merges";
 
 /// What an attempt made the service do, and what came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use guardian_auth::proto::request_password_reset_request::Identification;
 use prost::Message as _;
 
 use super::{Bed, SOON, by_email, offer_everything, request};
-use crate::login_password::equal_work::{between, counters};
+use crate::login_password::equal_work::{LAST_SWEEP, between, counters};
 use crate::session::number;
 use crate::support::eventually;
 use crate::support::service::{KOMMUN, Parts, Service};
@@ -43,7 +43,8 @@ pub(super) async fn without_workers(bed: &Bed) -> Service {
         })
         .await;
     // What it does at its start is not the calls' work.
-    let swept = async || service.metric("guardian_auth_sql_statements_total", "\"sweep_merges\"").await > 0.5;
+    let last = format!("\"{LAST_SWEEP}\"");
+    let swept = async || service.metric("guardian_auth_sql_statements_total", &last).await > 0.5;
     eventually(SOON, "the first sweep is over", swept).await;
     let mut commits = -1.0;
     eventually(SOON, "nothing is written any more", async || {
