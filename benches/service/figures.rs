@@ -19,6 +19,8 @@ pub enum Part {
     Overload,
     /// A million guardians.
     Scale,
+    /// Searches of staff among a million guardians.
+    Search,
     /// Start and rest.
     Footprint,
     /// Requests for reset links on SQLite and in-process limits.
@@ -39,7 +41,7 @@ pub enum Part {
 
 impl Part {
     /// In the order of measuring.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Footprint,
         Self::Login,
         Self::Verify,
@@ -55,6 +57,7 @@ impl Part {
         Self::Audit,
         Self::Reseal,
         Self::Scale,
+        Self::Search,
     ];
 
     /// The word for `--only`.
@@ -67,6 +70,7 @@ impl Part {
             Self::Limiter => "limiter",
             Self::Overload => "overload",
             Self::Scale => "scale",
+            Self::Search => "search",
             Self::Footprint => "footprint",
             Self::Reset => "reset",
             Self::ResetPostgres => "reset_postgres",
@@ -128,7 +132,7 @@ const fn figure(key: &'static str, part: Part, target: Target, what: &'static st
 }
 
 /// Every figure, in the order of the table.
-pub const FIGURES: [Figure; 31] = [
+pub const FIGURES: [Figure; 33] = [
     figure(
         "login_ratio",
         Part::Login,
@@ -239,6 +243,18 @@ pub const FIGURES: [Figure; 31] = [
         Part::Scale,
         Target::AtMost(1.10),
         "login p50 with 1,000,000 guardians ÷ with 1,000",
+    ),
+    figure(
+        "search_scale_ratio",
+        Part::Search,
+        Target::AtMost(1.50),
+        "SearchGuardians p50 with 1,000,000 guardians ÷ with 10,000: SQLite",
+    ),
+    figure(
+        "search_scale_ratio_postgres",
+        Part::Search,
+        Target::AtMost(1.50),
+        "SearchGuardians p50 with 1,000,000 guardians ÷ with 10,000: PostgreSQL",
     ),
     figure("import_rows_per_s", Part::Scale, Target::Told, "rows/s of the import"),
     figure("import_peak_rss_mib", Part::Scale, Target::Told, "most resident memory of the import, MiB"),

@@ -61,7 +61,7 @@ pub fn write(path: &Path, guardians: usize) -> anyhow::Result<usize> {
 }
 
 /// The password's hash at the live parameters.
-fn shared_hash() -> anyhow::Result<String> {
+pub fn shared_hash() -> anyhow::Result<String> {
     let (live, salt) = (HashParameters::default(), [7; SALT_BYTES]);
     let mut output = [0; OUTPUT_BYTES];
     HashWorker::new(live).run(live, PASSWORD.as_bytes(), &salt, &mut output)?;

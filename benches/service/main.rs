@@ -6,6 +6,7 @@
 mod audit;
 mod bare;
 mod bed;
+mod bulk;
 mod clients;
 mod database;
 mod figures;
@@ -17,11 +18,13 @@ mod mail_server;
 mod open_loop;
 mod outbox;
 mod overload;
+mod population;
 mod process;
 mod provider_slow;
 mod reseal;
 mod reset;
 mod scale;
+mod search;
 mod service;
 mod verify;
 mod windows;
@@ -153,6 +156,7 @@ async fn parts(wanted: &[&'static Figure], quick: bool, results: &mut Results) {
             Part::Limiter => limiter::run(&bed, timing, results).await,
             Part::Overload => overload::run(&bed, timing, results).await,
             Part::Scale => scale::run(&bed, timing, &keys, results).await,
+            Part::Search => search::run(&bed, timing, &keys, results).await,
             Part::Footprint => footprint::run(&bed, timing, results).await,
             Part::Reset => reset::sqlite(&bed, timing, results).await,
             Part::ResetPostgres => reset::postgres(&bed, timing, results).await,

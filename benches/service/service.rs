@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use guardian_auth::adapters::key_vault::{DerivedKeyVault, MasterKey};
 use guardian_auth::adapters::system::SystemEntropy;
 use guardian_auth::cli::callers::new_token;
+use guardian_auth::domain::secret::Secret;
 use rustix::process::Signal;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
@@ -21,6 +23,10 @@ use super::process::{Process, START_DEADLINE, free_port};
 
 /// The one organization.
 pub const ORGANIZATION: &str = "sample-kommun";
+
+/// The one master key, and its file.
+const KEY: &str = "bench";
+const KEY_FILE: &str = "master-key";
 
 /// What an organization needs to send links, and limits that no benchmark reaches.
 const WRITES_WITHOUT_LIMIT: &str = "[organizations.mail]\nfrom_name = \"Sample kommun\"\n\
@@ -101,12 +107,34 @@ impl Installation {
         Self::with(bed, Backends::Embedded, String::new(), &format!("{limits}{list}")).await
     }
 
+    /// The same as [`Self::new`], with a portal of staff; and the token that this portal calls with.
+    pub async fn with_staff(bed: &Bed, backends: Backends) -> anyhow::Result<(Self, String)> {
+        let (token, digest) = new_token(&SystemEntropy);
+        let caller = format!(
+            "[[callers]]\nname = \"sample-admin\"\nkind = \"admin_portal\"\ntoken_sha256 = [\"{digest}\"]\n\
+             organizations = [\"{ORGANIZATION}\"]\nportals = [\"staff\"]\n"
+        );
+        let portals = "\"parent\", \"staff\"";
+        let installation = Self::with_portals(bed, backends, caller, portals, "").await?;
+        Ok((installation, token.expose().clone()))
+    }
+
     async fn with(bed: &Bed, backends: Backends, mail: String, writes: &str) -> anyhow::Result<Self> {
+        Self::with_portals(bed, backends, mail, "\"parent\"", writes).await
+    }
+
+    async fn with_portals(
+        bed: &Bed,
+        backends: Backends,
+        more: String,
+        portals: &str,
+        writes: &str,
+    ) -> anyhow::Result<Self> {
         let directory = bed.directory("service")?;
         let (token, digest) = new_token(&SystemEntropy);
         let mut key = [0; 32];
         aws_lc_rs::rand::fill(&mut key).context("the system's random source")?;
-        let key_file = directory.join("master-key");
+        let key_file = directory.join(KEY_FILE);
         std::fs::write(&key_file, STANDARD.encode(key))?;
         let location = match backends {
             Backends::Embedded => Location::Sqlite(directory.join("guardian-auth.sqlite")),
@@ -124,10 +152,10 @@ impl Installation {
             ),
         };
         let settings = format!(
-            "{parts}{mail}\
-             [[keys.master]]\nid = \"bench\"\nfile = \"{}\"\n\
+            "{parts}{more}\
+             [[keys.master]]\nid = \"{KEY}\"\nfile = \"{}\"\n\
              [[organizations]]\nid = \"{ORGANIZATION}\"\ndisplay_name = \"Sample kommun\"\nregion = \"SE\"\n\
-             portals = [\"parent\"]\n{writes}\
+             portals = [{portals}]\n{writes}\
              [[callers]]\nname = \"sample-portal\"\nkind = \"portal\"\ntoken_sha256 = [\"{digest}\"]\n\
              organizations = [\"{ORGANIZATION}\"]\nportals = [\"parent\"]\nmay_assert_client_ip = true\n",
             key_file.display()
@@ -154,6 +182,13 @@ impl Installation {
         let config = directory.join("guardian-auth.toml");
         std::fs::write(&config, format!("issuer = \"https://login.example.se\"\n{listen}{settings}"))?;
         Ok(Self { directory, config, settings, grpc, location, token })
+    }
+
+    /// What the service seals with.
+    pub fn vault(&self) -> anyhow::Result<DerivedKeyVault> {
+        let bytes = STANDARD.decode(std::fs::read_to_string(self.directory.join(KEY_FILE))?)?;
+        let key = bytes.try_into().ok().context("the master key has another length")?;
+        Ok(DerivedKeyVault::new(&[MasterKey { id: KEY.to_owned(), key: Secret::new(key) }])?)
     }
 
     /// Makes the tables.
@@ -217,7 +252,12 @@ impl Service {
 
     /// A connection for health checks.
     pub async fn health(&self) -> anyhow::Result<HealthClient<Channel>> {
-        Ok(HealthClient::new(Endpoint::from_shared(format!("http://{}", self.grpc))?.connect().await?))
+        Ok(HealthClient::new(self.channel().await?))
+    }
+
+    /// A connection.
+    pub async fn channel(&self) -> anyhow::Result<Channel> {
+        Ok(Endpoint::from_shared(format!("http://{}", self.grpc))?.connect().await?)
     }
 }
 
