@@ -35,6 +35,13 @@ CREATE TABLE removed_child_link (
 );
 CREATE INDEX removed_child_link_by_child ON removed_child_link (child_id);
 
+-- Guardians whose contract staff removed: no import brings it back.
+CREATE TABLE removed_contract (
+    guardian_id text COLLATE "C" PRIMARY KEY REFERENCES guardian (id),
+    staff_id    text COLLATE "C" NOT NULL,
+    at_ms       bigint NOT NULL
+);
+
 -- rests_on: 'source' (imported), 'staff' (issued), 'invitation' (of staff): what must be there for the password to stay.
 ALTER TABLE credential ADD COLUMN rests_on text COLLATE "C" NOT NULL DEFAULT 'source';
 

@@ -35,6 +35,13 @@ CREATE TABLE removed_child_link (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX removed_child_link_by_child ON removed_child_link (child_id);
 
+-- Guardians whose contract staff removed: no import brings it back.
+CREATE TABLE removed_contract (
+    guardian_id TEXT NOT NULL PRIMARY KEY REFERENCES guardian (id),
+    staff_id    TEXT NOT NULL,
+    at_ms       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- rests_on: 'source' (imported), 'staff' (issued), 'invitation' (of staff): what must be there for the password to stay.
 ALTER TABLE credential ADD COLUMN rests_on TEXT NOT NULL DEFAULT 'source';
 

@@ -257,9 +257,17 @@ pub struct OnDuty {
     pub revision: i64,
     /// How the session began.
     pub method: Method,
+    /// What the call is for.
+    pub task: Task,
 }
 
 impl OnDuty {
+    /// Whether the session is strong enough for the call in an organization with this policy: of two organizations that an
+    /// operator has to do with, the stricter one counts.
+    pub const fn is_strong_enough(&self, policy: &StaffPolicy) -> bool {
+        !self.task.needs_eid() || self.may_change(policy)
+    }
+
     /// Whether the session is strong enough for work that changes something.
     pub const fn may_change(&self, policy: &StaffPolicy) -> bool {
         match self.method {

@@ -86,6 +86,7 @@ impl Duty {
             scope: rights.scope,
             revision: rights.revision,
             method: claims.method,
+            task,
         })
     }
 

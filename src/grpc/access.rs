@@ -177,7 +177,8 @@ pub fn authorize(
 ///
 /// # Errors
 /// `INVALID_REQUEST` if it cannot be read; `CALLER_NOT_ALLOWED`; `STAFF_NOT_ALLOWED`: the same for an organization that
-/// does not exist and one that is not the member's; `STAFF_TOKEN_INVALID` if no member is on duty.
+/// does not exist and one that is not the member's; `STAFF_TOKEN_INVALID` if no member is on duty; `STRONGER_LOGIN_NEEDED`
+/// if this organization wants a stronger session than the member's own one.
 pub fn authorize_staff(
     context: &CallerContext,
     organization: &str,
@@ -188,7 +189,11 @@ pub fn authorize_staff(
     if !on_duty.works_in(&id) {
         return Err(status::staff_not_allowed(on_duty.role));
     }
-    Ok((authorize(context, &id, Portal::Staff)?, on_duty))
+    let organization = authorize(context, &id, Portal::Staff)?;
+    if !on_duty.is_strong_enough(&organization.staff) {
+        return Err(status::stronger_login_needed());
+    }
+    Ok((organization, on_duty))
 }
 
 /// Reads the organization and the portal of a message and authorizes the caller for them, before any other field is

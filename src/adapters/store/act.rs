@@ -103,13 +103,26 @@ const HOLD_GUARDIAN: PerDialect<Statement> = PerDialect {
 
 const SEES_GUARDIAN: Statement = Statement::new("see_guardian_in_scope", GUARDIAN_TEXT);
 
-const SEES_CHILD: Statement = Statement::new(
-    "see_child_in_scope",
-    concat!(
-        "SELECT c.school_id FROM child c WHERE c.id = $1 AND c.merged_into IS NULL AND ",
-        child_in_scope!()
-    ),
+const CHILD_TEXT: &str = concat!(
+    "SELECT c.school_id FROM child c WHERE c.id = $1 AND c.merged_into IS NULL AND ",
+    child_in_scope!()
 );
+
+const SEES_CHILD: Statement = Statement::new("see_child_in_scope", CHILD_TEXT);
+
+/// PostgreSQL: until the end of the transaction nobody merges the child or moves it to another school. SQLite: the
+/// transaction excludes other writers.
+const HOLD_CHILD: PerDialect<Statement> = PerDialect {
+    sqlite: Statement::new("hold_linked_child_in_scope", CHILD_TEXT),
+    postgres: Statement::new(
+        "hold_linked_child_in_scope",
+        concat!(
+            "SELECT c.school_id FROM child c WHERE c.id = $1 AND c.merged_into IS NULL AND ",
+            child_in_scope!(),
+            " FOR SHARE OF c"
+        ),
+    ),
+};
 
 /// A guardian as held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +199,13 @@ pub(super) async fn school_of_child(
 ) -> Result<Option<SchoolId>, PortError> {
     let row = unit.row(&SEES_CHILD, bind![child, organization, staff]).await?;
     row.map(|row| row.parsed("school_id", SchoolId::parse)).transpose()
+}
+
+/// Whether a child is in the member's scope; then it stays where it is until the end of the transaction. To be asked after
+/// its guardian is held, as by merges of children and by imports.
+pub(super) async fn hold_child(unit: &mut Unit, act: &Act, child: &ChildId) -> Result<bool, PortError> {
+    let hold = HOLD_CHILD.of(unit.dialect());
+    Ok(unit.row(&hold, bind![child, act.organization, act.staff]).await?.is_some())
 }
 
 /// The scope from the columns `scope` and `schools`.

@@ -16,7 +16,7 @@ use super::{reset_tokens, session};
 
 /// What bears a password (domain rule 1): `staff` for one that staff issued, `source` for an imported one.
 ///
-/// Only links to children of this organization that were not merged away count; the school of a link that staff
+/// A merge of children moves their links, so none leads to a child that was merged away; the school of a link that staff
 /// confirmed was looked at when they confirmed it.
 const BORNE: Statement = Statement::new(
     "find_what_bears_a_password",

@@ -79,14 +79,13 @@ impl Pair {
         guardian: &GuardianId,
         child: &ChildId,
     ) -> Result<Self, PortError> {
-        // The child first: who may not see it learns nothing of the guardian.
-        if act::school_of_child(unit, &act.organization, &act.staff, child).await?.is_none() {
+        let hold = HOLD.of(unit.dialect());
+        let row = unit.row(&hold, bind![guardian, act.organization]).await?;
+        // The answer is of the child first: who may not see it learns nothing of the guardian.
+        if !act::hold_child(unit, act, child).await? {
             return Ok(Self::NoChild);
         }
-        let hold = HOLD.of(unit.dialect());
-        let Some(row) = unit.row(&hold, bind![guardian, act.organization]).await? else {
-            return Ok(Self::NoGuardian);
-        };
+        let Some(row) = row else { return Ok(Self::NoGuardian) };
         match row.parsed("state", account_state)? {
             AccountState::Active | AccountState::Locked => {}
             gone @ (AccountState::Merged | AccountState::Erased) => return Ok(Self::Gone(gone)),

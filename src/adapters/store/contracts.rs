@@ -4,6 +4,7 @@ use crate::domain::audit::Event;
 use crate::domain::child_link::LinkEvidence;
 use crate::domain::id::GuardianId;
 use crate::domain::login_password::AccountState;
+use crate::domain::time::Timestamp;
 use crate::ports::error::PortError;
 use crate::ports::store::{Act, Acted, Changed, Withdrawn};
 
@@ -28,6 +29,38 @@ const PUT: Statement = Statement::new(
 );
 
 const REMOVE: Statement = Statement::new("remove_contract", "DELETE FROM contract WHERE guardian_id = $1");
+
+const REMEMBER_REMOVAL: Statement = Statement::new(
+    "remember_removed_contract",
+    "INSERT INTO removed_contract (guardian_id, staff_id, at_ms) VALUES ($1, $2, $3) \
+     ON CONFLICT (guardian_id) DO UPDATE SET staff_id = excluded.staff_id, at_ms = excluded.at_ms",
+);
+
+const FORGET_REMOVAL: Statement =
+    Statement::new("forget_removed_contract", "DELETE FROM removed_contract WHERE guardian_id = $1");
+
+const REMOVED_SINCE: Statement = Statement::new(
+    "find_contract_removed_since",
+    "SELECT guardian_id FROM removed_contract WHERE guardian_id = $1 AND at_ms >= $2",
+);
+
+/// Whether staff have removed the contract since then, and confirmed none after.
+pub(super) async fn is_removed_since(
+    unit: &mut Unit,
+    guardian: &GuardianId,
+    since: Timestamp,
+) -> Result<bool, PortError> {
+    Ok(unit.row(&REMOVED_SINCE, bind![guardian, since]).await?.is_some())
+}
+
+/// No import brings the contract back.
+pub(super) async fn remember_removal(
+    unit: &mut Unit,
+    act: &Act,
+    guardian: &GuardianId,
+) -> Result<(), PortError> {
+    unit.execute(&REMEMBER_REMOVAL, bind![guardian, act.staff, act.at]).await.map(|_| ())
+}
 
 /// How a contract stands, its guardian held.
 enum Standing {
@@ -69,6 +102,7 @@ pub(super) async fn confirm(
         Standing::Present { is_confirmed: false } | Standing::Absent => {
             let values = bind![guardian, STAFF, STAFF, act.at, act.staff, evidence.as_str()];
             unit.execute(&PUT, values).await?;
+            unit.execute(&FORGET_REMOVAL, bind![guardian]).await?;
             act::finish(unit, act).await?;
             return Ok(Acted::Now(Changed::Done(())));
         }
@@ -93,6 +127,7 @@ pub(super) async fn remove(
         Standing::Absent => Changed::AlreadySo,
         Standing::Present { .. } => {
             unit.execute(&REMOVE, bind![guardian]).await?;
+            remember_removal(&mut unit, act, guardian).await?;
             let withdrawn = withdraw(&mut unit, act, guardian, revoked).await?;
             act::finish(unit, act).await?;
             return Ok(Acted::Now(Changed::Done(withdrawn)));

@@ -32,7 +32,8 @@ macro_rules! has_login_at {
     };
 }
 
-/// A relation counts, confirmed or not: the person is proven, and needs no fallback credential.
+/// A relation counts, confirmed or not: the person is proven, and needs no fallback credential. At the portal `staff` only
+/// an active member is at home: a session of who was deactivated would still pass where only the token is looked at.
 const ACCOUNTS: Statement = Statement::new(
     "find_eid_accounts",
     concat!(
@@ -45,7 +46,8 @@ const ACCOUNTS: Statement = Statement::new(
         " THEN 1 ELSE 0 END AS bigint) AS at_childminder, \
              CAST(CASE WHEN ",
         has_login_at!("staff"),
-        " THEN 1 ELSE 0 END AS bigint) AS at_staff \
+        " AND EXISTS (SELECT 1 FROM staff_member m WHERE m.id = g.id AND m.state = 'active') \
+              THEN 1 ELSE 0 END AS bigint) AS at_staff \
          FROM guardian_identifier i JOIN guardian g ON g.id = i.guardian_id \
          WHERE i.organization = $1 AND i.blind_index = $2 AND i.retired_ms IS NULL"
     ),

@@ -11,13 +11,15 @@ use super::statement::Statement;
 use super::unit::Unit;
 
 /// Rows of the account alone: they go. `$1` is the account.
-const DROPPED: [Statement; 11] = [
+const DROPPED: [Statement; 13] = [
     Statement::new("erase_identifiers", "DELETE FROM guardian_identifier WHERE guardian_id = $1"),
     Statement::new("erase_proposals", "DELETE FROM number_proposal WHERE guardian_id = $1"),
     Statement::new("erase_login_names", "DELETE FROM guardian_login WHERE guardian_id = $1"),
     Statement::new("erase_child_links", "DELETE FROM child_link WHERE guardian_id = $1"),
     Statement::new("erase_removed_child_links", "DELETE FROM removed_child_link WHERE guardian_id = $1"),
     Statement::new("erase_contracts", "DELETE FROM contract WHERE guardian_id = $1"),
+    Statement::new("erase_removed_contract", "DELETE FROM removed_contract WHERE guardian_id = $1"),
+    Statement::new("erase_revoked_passwords", "DELETE FROM revoked_password WHERE guardian_id = $1"),
     Statement::new("erase_passwords", "DELETE FROM credential WHERE guardian_id = $1"),
     Statement::new("erase_activations", "DELETE FROM activation WHERE guardian_id = $1"),
     Statement::new("erase_change_tickets", "DELETE FROM change_ticket WHERE guardian_id = $1"),

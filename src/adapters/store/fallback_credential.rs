@@ -88,18 +88,18 @@ fn issued(row: &AnyRow) -> Result<IssuedCredential, PortError> {
     })
 }
 
-/// Takes a password away; `false` if there was nothing to take.
+/// Takes a password away, and keeps imports from bringing one; `None` if all of that was so before.
 async fn revoke(
     unit: &mut Unit,
     act: &Act,
     guardian: &GuardianId,
     portal: Portal,
 ) -> Result<Option<Ended>, PortError> {
-    unit.execute(&BAR_IMPORT, bind![guardian, portal, act.staff, act.at]).await?;
+    let barred = unit.execute(&BAR_IMPORT, bind![guardian, portal, act.staff, act.at]).await? > 0;
     if bearing::revoke(unit, guardian, portal, act.at).await? {
         bearing::bump(unit, guardian, act.at).await.map(Some)
     } else {
-        Ok(None)
+        Ok(barred.then(Ended::default))
     }
 }
 

@@ -29,7 +29,7 @@ const MOST_EVENTS: i64 = 10_000;
 
 /// Everything but secrets (hashes, digests, sealed keys), what belongs to others, and what lives for minutes. Each text
 /// names the organization, so that all have the same parameters; an id is one organization's anyway.
-pub(super) const SECTIONS: [Section; 15] = [
+pub(super) const SECTIONS: [Section; 16] = [
     Section {
         name: "accounts",
         statement: Statement::new(
@@ -141,6 +141,16 @@ pub(super) const SECTIONS: [Section; 15] = [
             ("confirmed_ms", Form::Time),
             ("confirmed_how", Form::Text),
         ],
+        most: None,
+    },
+    Section {
+        name: "removed_contracts",
+        statement: Statement::new(
+            "export_removed_contracts",
+            "SELECT k.at_ms FROM removed_contract k JOIN guardian g ON g.id = k.guardian_id \
+             WHERE k.guardian_id = $1 AND g.organization = $2 ORDER BY k.guardian_id LIMIT $3",
+        ),
+        columns: &[("at_ms", Form::Time)],
         most: None,
     },
     Section {

@@ -87,14 +87,15 @@ async fn in_use(unit: &mut Unit, guardian: &GuardianId) -> Result<Vec<Held>, Por
     Ok(held)
 }
 
-/// Another account that has the number.
+/// Another account that has the number. The digest of the active master key is asked for last: a number that moves to it
+/// while we ask is not missed.
 async fn holder(
     unit: &mut Unit,
     act: &Act,
     guardian: &GuardianId,
     number: &SealedNationalId,
 ) -> Result<Option<GuardianId>, PortError> {
-    for digest in number.indexes() {
+    for digest in number.indexes().rev() {
         if let Some(row) = unit.row(&HOLDER, bind![act.organization, digest]).await? {
             let holder = row.parsed("guardian_id", GuardianId::parse)?;
             if holder != *guardian {

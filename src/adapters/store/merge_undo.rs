@@ -19,7 +19,7 @@ use super::merge_links::{self, End};
 use super::row::{Columns, account_state, corrupt};
 use super::statement::Statement;
 use super::unit::Unit;
-use super::{SqlStore, act, audit};
+use super::{SqlStore, act, audit, contracts};
 
 macro_rules! hold_text {
     ($lock:literal) => {
@@ -198,8 +198,12 @@ async fn restore(
     let left = merge_links::take_back(unit, End::Guardian, pair, &links, may_return).await?;
     let marks = journal.removed_links.changes();
     merge_links::take_back_removed(unit, End::Guardian, pair, &marks, &left).await?;
-    let contracts = LinkEntry::changes(&journal.contracts);
-    merge_links::take_back(unit, End::Contract, pair, &contracts, |_| true).await?;
+    let of_contracts = LinkEntry::changes(&journal.contracts);
+    let is_removed = contracts::is_removed_since(unit, kept, row.at).await?;
+    merge_links::take_back(unit, End::Contract, pair, &of_contracts, |_| !is_removed).await?;
+    if is_removed && !of_contracts.is_empty() {
+        contracts::remember_removal(unit, act, absorbed).await?;
+    }
 
     restore_identifiers(unit, (kept, absorbed), journal, seals).await?;
     for login in &journal.logins {

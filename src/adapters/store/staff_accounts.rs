@@ -130,7 +130,8 @@ fn account(row: &AnyRow) -> Result<StaffAccount, PortError> {
 /// Writes the account with all that belongs to it. The staff of the organization is locked.
 async fn add(unit: &mut Unit, new: &NewStaff) -> Result<AddStaffOutcome, PortError> {
     if let Some((_, digests)) = &new.identifier {
-        for digest in digests {
+        // That of the active master key last: a number that moves to it while we ask is not missed.
+        for digest in digests.iter().rev() {
             if let Some(row) = unit.row(&FIND_IDENTIFIER, bind![new.organization, digest]).await? {
                 return Ok(AddStaffOutcome::IdentifierTaken(row.parsed("guardian_id", GuardianId::parse)?));
             }

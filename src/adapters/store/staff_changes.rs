@@ -180,8 +180,10 @@ pub(super) async fn change(
         }
         StaffRightsChange::Deactivated => {
             unit.execute(&CHANGE_STATE, bind![staff, revision, "deactivated", Some(act.at)]).await?;
+            // The account before the password: whoever chooses one just now is done with it, or finds another epoch.
+            let ended = bearing::bump(unit, staff, act.at).await?;
             bearing::revoke(unit, staff, Portal::Staff, act.at).await?;
-            Placed::Yes
+            return Ok(StaffChangeOutcome::Changed(ended));
         }
         StaffRightsChange::Reactivated => {
             unit.execute(&CHANGE_STATE, bind![staff, revision, "active", None::<Timestamp>]).await?;

@@ -28,7 +28,7 @@ pub struct SealedNationalId {
 
 impl SealedNationalId {
     /// The digests under which the number may stand, that of the active key first.
-    pub fn indexes(&self) -> impl Iterator<Item = &[u8; 32]> {
+    pub fn indexes(&self) -> impl DoubleEndedIterator<Item = &[u8; 32]> {
         std::iter::once(&self.index).chain(&self.other_indexes)
     }
 }

@@ -230,11 +230,19 @@ async fn a_session_by_password_looks_and_changes_nothing() {
     assert_eq!(metadata(&refused, "acr").as_deref(), Some("urn:guardian-auth:acr:eid"));
     let lenient = Service::start_with(Parts::Embedded, |config| {
         let because = "a small preschool without eID for staff, decided by its board".to_owned();
-        config.organizations[0].staff.password_is_enough_because = Some(because);
+        let lenient = config.organizations.iter_mut().find(|it| it.id.as_str() == KOMMUN).unwrap();
+        lenient.staff.password_is_enough_because = Some(because);
+        let admin = config.callers.iter_mut().find(|it| it.caller.name == format!("{KOMMUN}-admin"));
+        admin.unwrap().caller.organizations = AllOrSome::All;
     })
     .await;
     let weak = hire_with_password(&lenient, KOMMUN, Role::OrganizationAdministrator, &[]).await;
     invite(&weak, invitation(KOMMUN, StaffRole::SupportPerson, &[])).await.unwrap();
+    // What one organization finds enough is not enough in another.
+    let operator = hire_with_password(&lenient, KOMMUN, Role::PlatformOperator, &[]).await;
+    invite(&operator, invitation(KOMMUN, StaffRole::OrganizationAdministrator, &[])).await.unwrap();
+    let elsewhere = invitation(OPVANG, StaffRole::OrganizationAdministrator, &[]);
+    assert_eq!(reason(&invite(&operator, elsewhere).await.unwrap_err()), "STRONGER_LOGIN_NEEDED");
 }
 
 #[tokio::test]

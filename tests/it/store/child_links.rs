@@ -217,7 +217,7 @@ async fn with_a_contract_goes_the_password_of_the_childminder(world: World) {
         password: Some(password(Portal::Childminder, 1)),
         ..guardian("1")
     };
-    world.import(vec![school("s"), child("c", "s"), minder.into()]).await;
+    world.import(vec![school("s"), child("c", "s"), minder.clone().into()]).await;
     let (guardian, who) = (guardian_id(&world, "g1").await, member(&world, &[]).await);
     let act = who.act(Fact::ContractConfirmed, &guardian);
     let confirmed = world.store.confirm_contract(&act, &guardian, EVIDENCE).await.expect("an answer");
@@ -229,6 +229,20 @@ async fn with_a_contract_goes_the_password_of_the_childminder(world: World) {
     assert_eq!(world.number("SELECT count(*) FROM credential").await, 0);
     let again = world.store.remove_contract(&act, &guardian, &revocations(&guardian)).await;
     assert_eq!(again.expect("an answer"), Acted::Now(Changed::AlreadySo));
+
+    // The source goes on delivering it.
+    for _ in 0..2 {
+        let found = findings(&world.import(vec![minder.clone().into()]).await);
+        assert!(found.contains(&"contract_removed_by_staff"), "{found:?}");
+        assert_eq!(world.number("SELECT count(*) FROM contract").await, 0);
+        assert_eq!(world.number("SELECT count(*) FROM credential").await, 0);
+    }
+    let mut act = who.act(Fact::ContractConfirmed, &guardian);
+    act.events[0].id = AuditEventId::new(at(121), random());
+    let confirmed = world.store.confirm_contract(&act, &guardian, EVIDENCE).await.expect("an answer");
+    assert_eq!(confirmed, Acted::Now(Changed::Done(())));
+    assert!(findings(&world.import(vec![minder.into()]).await).is_empty());
+    assert_eq!(world.number("SELECT count(*) FROM contract").await, 2);
 }
 
 on_every_database! {

@@ -36,6 +36,7 @@ const TABLES: &[&str] = &[
     "merge",
     "name_part",
     "removed_child_link",
+    "removed_contract",
 ];
 
 /// Rows by table, each as text, sorted.

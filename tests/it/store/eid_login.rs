@@ -96,6 +96,17 @@ async fn the_portals_are_those_with_a_relation_or_a_login_name(world: World) {
         let values =
             format!("'sunnanvik', '{}', '7', '{}', 'user_name', 0", portal.as_str(), account.guardian);
         world.change(&format!("INSERT INTO guardian_login VALUES ({values})")).await;
+        if portal == Portal::Staff {
+            assert_eq!(portals().await, expected, "a login name makes nobody a member of the staff");
+            let values = format!(
+                "'{}', 'sunnanvik', 'support_person', 'organization', 'deactivated', 1, 0",
+                account.guardian
+            );
+            let columns = "id, organization, role, scope, state, revision, invited_ms";
+            world.change(&format!("INSERT INTO staff_member ({columns}) VALUES ({values})")).await;
+            assert_eq!(portals().await, expected, "nor does a membership that has ended");
+            world.change("UPDATE staff_member SET state = 'active'").await;
+        }
         expected.push(portal);
         assert_eq!(portals().await, expected);
     }

@@ -7,8 +7,8 @@ use guardian_auth::domain::organization::Portal;
 use guardian_auth::domain::secret::Secret;
 use guardian_auth::ports::key_vault::Sealed;
 use guardian_auth::ports::store::{
-    Act, Acted, EidLoginStore, GuardianMerge, MergeCounts, MergeOutcome, MergeSeals, MergeStore, RequestKey,
-    SealedNationalId, SessionStore, UndoMerge, UndoOutcome,
+    Act, Acted, EidLoginStore, GuardianMerge, GuardianStore, MergeCounts, MergeOutcome, MergeSeals,
+    MergeStore, RequestKey, SealedNationalId, SessionStore, UndoMerge, UndoOutcome,
 };
 
 use super::contents::{Contents, contents};
@@ -297,6 +297,23 @@ async fn what_staff_changed_since_a_merge_stays(world: World) {
     assert_eq!(world.number(&retired).await, 1);
 }
 
+async fn a_contract_that_staff_removed_since_a_merge_does_not_come_back(world: World) {
+    let (kept, absorbed) = two_accounts(&world).await;
+    let staff = hire(&world, &[]).await;
+    for account in [&kept, &absorbed] {
+        let contract = format!("'{account}', 'staff', 'staff'");
+        world
+            .change(&format!("INSERT INTO contract (guardian_id, source, confirmed_by) VALUES ({contract})"))
+            .await;
+    }
+    let merge = a_merge(&kept, &absorbed);
+    merged(&world, &staff, &merge).await;
+    world.store.remove_contract(&act(&staff, 250, None), &kept, &[]).await.expect("an answer");
+    assert!(matches!(undone(&world, &staff, &merge.id, 300).await, UndoOutcome::Undone(_)));
+    assert_eq!(world.number("SELECT count(*) FROM contract").await, 0);
+    assert_eq!(world.number("SELECT count(*) FROM removed_contract").await, 2, "nor by an import of either");
+}
+
 async fn of_two_merges_the_later_one_is_undone_first(world: World) {
     let (middle, last) = two_accounts(&world).await;
     let first = world.guardian("10003").await.guardian;
@@ -401,6 +418,7 @@ on_every_database! {
     the_same_request_is_carried_out_once,
     an_import_raises_no_account_that_was_merged,
     what_staff_changed_since_a_merge_stays,
+    a_contract_that_staff_removed_since_a_merge_does_not_come_back,
     of_two_merges_the_later_one_is_undone_first,
     a_merge_is_undone_within_thirty_days,
     a_lock_outlives_a_merge,

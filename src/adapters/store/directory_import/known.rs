@@ -51,6 +51,8 @@ pub(super) struct KnownGuardian {
     /// Children that staff removed a link to.
     pub removed_links: Vec<ChildId>,
     pub contracts: Vec<KnownContract>,
+    /// Staff removed the contract.
+    pub is_contract_removed: bool,
     pub credentials: Vec<KnownCredential>,
     /// The portals at which staff took the password away.
     pub revoked: Vec<Portal>,
@@ -67,6 +69,7 @@ impl KnownGuardian {
             links: Vec::new(),
             removed_links: Vec::new(),
             contracts: Vec::new(),
+            is_contract_removed: false,
             credentials: Vec::new(),
             revoked: Vec::new(),
         }

@@ -84,6 +84,12 @@ const CONTRACTS: Listing = Listing {
     from: "contract t WHERE t.guardian_id = wanted.column1",
 };
 
+const REMOVED_CONTRACTS: Listing = Listing {
+    name: "load_removed_contracts",
+    select: "SELECT t.guardian_id",
+    from: "removed_contract t WHERE t.guardian_id = wanted.column1",
+};
+
 const CREDENTIALS: Listing = Listing {
     name: "load_credentials",
     select: "SELECT t.guardian_id, t.portal, t.origin, t.import_fingerprint, t.rests_on",
@@ -246,6 +252,9 @@ async fn guardians(
     for row in CONTRACTS.rows(unit, &ids).await? {
         let contract = KnownContract { by_import: by_import(&row)?, confirmed: confirmed(&row)? };
         of(&mut guardians, &row)?.contracts.push(contract);
+    }
+    for row in REMOVED_CONTRACTS.rows(unit, &ids).await? {
+        of(&mut guardians, &row)?.is_contract_removed = true;
     }
     for row in CREDENTIALS.rows(unit, &ids).await? {
         of(&mut guardians, &row)?.credentials.push(credential(&row)?);

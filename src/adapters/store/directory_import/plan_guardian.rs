@@ -293,7 +293,12 @@ impl<'r> Row<'_, 'r> {
             Relation::Contract { confirmed } => Some(*confirmed),
             Relation::Child { .. } => None,
         });
-        let wanted = contracts.reduce(|one, other| one || other);
+        let mut wanted = contracts.reduce(|one, other| one || other);
+        if wanted.is_some() && self.before.is_contract_removed {
+            let message = "Staff have removed this contract. It is not put back: correct the source, or confirm the contract.";
+            self.findings.push(finding("relations", "contract_removed_by_staff", message));
+            wanted = None;
+        }
         let (ours, others): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.before.contracts).into_iter().partition(|contract| contract.by_import);
         let before = ours.first().map(|contract| contract.confirmed);
