@@ -106,10 +106,8 @@ impl Installation {
                 let url = directory.path().join("postgres-url");
                 std::fs::write(&url, database.url()).unwrap();
                 config = config.replace("backend = \"sqlite\"", "backend = \"postgres\"");
-                let sqlite = format!(
-                    "[store.sqlite]\npath = \"{}/guardian-auth.sqlite\"",
-                    directory.path().display()
-                );
+                let sqlite =
+                    format!("[store.sqlite]\npath = \"{}/guardian-auth.sqlite\"", directory.path().display());
                 assert!(config.contains(&sqlite));
                 let postgres = format!("[store.postgres]\nurl_file = \"{}\"", url.display());
                 config = config.replace(&sqlite, &postgres);
@@ -184,8 +182,7 @@ impl Installation {
             client: None,
         };
         let activated = calls.login.clone().activate_credential(request).await.unwrap().into_inner();
-        let attempt =
-            Attempt { portal: Portal::Staff, ip: "", ..Attempt::new(&activated.user_name, NEW) };
+        let attempt = Attempt { portal: Portal::Staff, ip: "", ..Attempt::new(&activated.user_name, NEW) };
         calls.session(attempt).await
     }
 }
@@ -215,8 +212,13 @@ impl Clients {
         match write {
             Write::Confirm => {
                 let (child_id, evidence) = (about.child.clone(), LinkEvidence::KnownPerson.into());
-                let request =
-                    proto::ConfirmChildLinkRequest { organization, guardian_id, child_id, evidence, request_id };
+                let request = proto::ConfirmChildLinkRequest {
+                    organization,
+                    guardian_id,
+                    child_id,
+                    evidence,
+                    request_id,
+                };
                 calls.confirm_child_link(request).await.map(|_| ())
             }
             Write::Issue => {
@@ -319,7 +321,10 @@ async fn killed_under_writes(parts: Parts, rounds: usize) {
                 let (events, facts) = found(&mut sql, write, about).await;
                 assert_eq!(events, facts, "{what}: a fact without its event, or the other way round");
                 let was_acknowledged = acknowledged.contains(&(about.number, write));
-                assert!(events == 1 || (events == 0 && !was_acknowledged), "{what}: {events}, {was_acknowledged}");
+                assert!(
+                    events == 1 || (events == 0 && !was_acknowledged),
+                    "{what}: {events}, {was_acknowledged}"
+                );
                 lost_answers += usize::from(events == 1 && !was_acknowledged);
             }
             let is_locked = found(&mut sql, Write::Lock, about).await.0 == 1;
@@ -336,7 +341,10 @@ async fn killed_under_writes(parts: Parts, rounds: usize) {
         }
         installation.run(&["audit", "verify"]);
     }
-    assert!(acknowledged_at_all > 0, "{parts:?}: nothing was acknowledged ({lost_answers} answers were lost)");
+    assert!(
+        acknowledged_at_all > 0,
+        "{parts:?}: nothing was acknowledged ({lost_answers} answers were lost)"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

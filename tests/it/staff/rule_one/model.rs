@@ -141,7 +141,11 @@ impl Model {
         self.removed.remove(&(guardian, child));
     }
 
+    /// Staff removed a link. One that was not there leaves no mark, and the source may still deliver it.
     pub fn removed(&mut self, guardian: usize, child: usize) {
+        if !self.links.keys().any(|(owner, of, _)| (*owner, *of) == (guardian, child)) {
+            return;
+        }
         self.links.retain(|(owner, of, _), _| (*owner, *of) != (guardian, child));
         self.removed.insert((guardian, child));
         for merge in self.merges.iter_mut().filter(|merge| !merge.is_undone && merge.kept == guardian) {
@@ -181,11 +185,14 @@ impl Model {
         self.states[merge.absorbed] = merge.absorbed_was;
         for change in merge.changes.iter().rev() {
             let at = (merge.kept, change.child, change.to);
-            let is_as_left = match change.after {
-                Some(after) => self.links.get(&at) == Some(&after),
-                None => true,
+            let standing = self.links.get(&at).copied();
+            let may_return = match change.after {
+                Some(_) => standing == change.after && !merge.removed_since.contains(&change.child),
+                // What stood for it stands still. A source's row is the source's to give again, but for marked ones.
+                None if change.from.1 == By::Staff => standing == change.before,
+                None => !self.removed.contains(&(merge.kept, change.child)),
             };
-            if !is_as_left || merge.removed_since.contains(&change.child) {
+            if !may_return {
                 continue;
             }
             match (change.after, change.before) {
