@@ -94,10 +94,21 @@ impl Link {
 pub struct LinkChange {
     /// The row as it was at the absorbed side, where it is no more.
     pub from: Link,
-    /// The row of the kept side that it changes, as it was; `None`: there was none.
+    /// The row of the kept side that it changes or that stands for it, as it was; `None`: there was none.
     pub before: Option<Link>,
-    /// The row of the kept side as it is now; `None`: one that is there already stands for it.
+    /// The row of the kept side as it is now; `None`: the one before stands for it, unchanged.
     pub after: Option<Link>,
+}
+
+impl LinkChange {
+    /// Whether what staff confirmed at the absorbed side may be taken from the row that stood for it at the kept side:
+    /// that is as it was. Staff who changed it meanwhile spoke of the one person that the two accounts were.
+    pub fn still_stands(&self, standing: &[Link]) -> bool {
+        match (&self.after, &self.before) {
+            (None, Some(stood)) if self.from.is_confirmed_by_staff() => standing.contains(stood),
+            (None | Some(_), _) => true,
+        }
+    }
 }
 
 /// Joins the rows of the absorbed side to those of the kept one. A row of the kept side stays where both have one, and no
@@ -126,14 +137,14 @@ pub fn join(
                 let before = std::mem::replace(&mut standing[at], to.clone());
                 LinkChange { from: from.clone(), before: Some(before), after: Some(to) }
             }
-            Some(_) => LinkChange { from: from.clone(), before: None, after: None },
-            None if !to.is_of_staff() && standing.iter().any(stands_for_it) => {
-                LinkChange { from: from.clone(), before: None, after: None }
-            }
-            None => {
-                standing.push(to.clone());
-                LinkChange { from: from.clone(), before: None, after: Some(to) }
-            }
+            Some(at) => LinkChange { from: from.clone(), before: Some(standing[at].clone()), after: None },
+            None => match standing.iter().find(|link| !to.is_of_staff() && stands_for_it(link)) {
+                Some(link) => LinkChange { from: from.clone(), before: Some(link.clone()), after: None },
+                None => {
+                    standing.push(to.clone());
+                    LinkChange { from: from.clone(), before: None, after: Some(to) }
+                }
+            },
         };
         changes.push(change);
     }
@@ -216,11 +227,12 @@ mod tests {
     fn applied(kept: &[Link], changes: &[LinkChange]) -> Vec<Link> {
         let mut rows = kept.to_vec();
         for LinkChange { before, after, .. } in changes {
+            let Some(after) = after else { continue };
             if let Some(before) = before {
                 let at = rows.iter().position(|row| row == before).expect("it is there");
                 rows.remove(at);
             }
-            rows.extend(after.clone());
+            rows.push(after.clone());
         }
         rows
     }
@@ -231,6 +243,21 @@ mod tests {
         let absorbed = [link("c", "staff", Some("staff"))];
         let changes = join(&kept, &absorbed, at_kept, |_| true);
         assert_eq!(applied(&kept, &changes), absorbed);
+    }
+
+    #[test]
+    fn a_confirmation_comes_back_only_while_the_one_that_stood_for_it_stands() {
+        let both = [link("c", "staff", Some("staff"))];
+        let [change] = &join(&both, &both, at_kept, |_| true)[..] else { panic!("one change") };
+        assert_eq!(change.after, None);
+        assert!(change.still_stands(&both));
+        // Removed, and added again without a confirmation.
+        for standing in [&[][..], &[link("c", "staff", None)]] {
+            assert!(!change.still_stands(standing), "{standing:?}");
+        }
+        // What a source says is the source's to say again.
+        let sources = [link("c", "merged", Some("source"))];
+        assert!(join(&sources, &sources, at_kept, |_| true)[0].still_stands(&[]));
     }
 
     #[test]

@@ -4,7 +4,9 @@ mod activating;
 mod equal_work;
 mod issuing;
 mod links;
+mod redeeming;
 
+use guardian_auth::config::Config;
 use guardian_auth::proto;
 use guardian_auth::proto::activate_credential_request::Proof;
 use guardian_auth::proto::issue_fallback_credential_request::Delivery;
@@ -21,7 +23,12 @@ pub(crate) const NEW: &str = "mossa-kanel-segel-tratt";
 /// A service with the guardians `alma` and `bo` of the child `c-1` at the school `s-1`, without passwords, whose links
 /// nobody of the staff has confirmed; and an administrator of that school.
 pub(crate) async fn with_guardians(parts: Parts) -> (Service, Staff) {
-    let service = Service::start(parts).await;
+    with_guardians_and(parts, |_| {}).await
+}
+
+/// The same with changes to the configuration.
+pub(crate) async fn with_guardians_and(parts: Parts, change: impl FnOnce(&mut Config)) -> (Service, Staff) {
+    let service = Service::start_with(parts, change).await;
     let mut rows = school_and_child();
     rows.push(json!({"type": "school", "key": "s-2", "name": "Ekskolan"}));
     for name in ["alma", "bo"] {

@@ -183,7 +183,7 @@ pub(super) async fn take_back(
     // The last one first: two rows of the absorbed side may have changed one row of the kept side.
     for change in changes.iter().rev() {
         let at = change.after.as_ref().map(|after| standing.iter().position(|link| link == after));
-        if at == Some(None) || !may_return(&change.from.other) {
+        if at == Some(None) || !change.still_stands(&standing) || !may_return(&change.from.other) {
             left.push(change.from.other.clone());
             continue;
         }

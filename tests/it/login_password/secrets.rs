@@ -169,7 +169,8 @@ pub(crate) async fn dump(service: &Service, parts: Parts, places: &mut Vec<(Stri
     }
 }
 
-async fn redis_dump() -> String {
+/// Every key of Redis with its value, if that is a text.
+pub(crate) async fn redis_dump() -> String {
     let client = redis::Client::open(shared_redis()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let mut text = String::new();

@@ -1,7 +1,12 @@
 //! Accounts of staff: who is invited by whom, what each may do, and how fast a change acts.
 
 mod accounts;
+mod canary;
+mod closed;
+mod ends;
+mod kill;
 mod matrix;
+mod rule_one;
 
 use guardian_auth::proto;
 use serde_json::json;
