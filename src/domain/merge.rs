@@ -138,13 +138,14 @@ pub fn join(
                 LinkChange { from: from.clone(), before: Some(before), after: Some(to) }
             }
             Some(at) => LinkChange { from: from.clone(), before: Some(standing[at].clone()), after: None },
-            None => match standing.iter().find(|link| !to.is_of_staff() && stands_for_it(link)) {
-                Some(link) => LinkChange { from: from.clone(), before: Some(link.clone()), after: None },
-                None => {
+            None => {
+                if let Some(link) = standing.iter().find(|link| !to.is_of_staff() && stands_for_it(link)) {
+                    LinkChange { from: from.clone(), before: Some(link.clone()), after: None }
+                } else {
                     standing.push(to.clone());
                     LinkChange { from: from.clone(), before: None, after: Some(to) }
                 }
-            },
+            }
         };
         changes.push(change);
     }
