@@ -179,7 +179,7 @@ async fn a_link_for_one_portal_sets_no_password_at_the_other(world: World) {
         .change(
             "INSERT INTO credential SELECT guardian_id, 'childminder', organization, hash, hash_parameters, origin, \
              import_fingerprint, must_change, expires_ms, failures_unknown, failures_known, closed_unknown_ms, \
-             closed_known_ms, set_ms FROM credential",
+             closed_known_ms, set_ms, rests_on FROM credential",
         )
         .await;
     let account = world.account("10042").await;
