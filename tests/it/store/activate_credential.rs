@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use guardian_auth::domain::audit::SessionEnd;
+use guardian_auth::domain::audit::{Fact, SessionEnd};
 use guardian_auth::domain::fallback_credential::{ActivationEnd, Delivery, RestsOn};
 use guardian_auth::domain::id::ActivationId;
 use guardian_auth::domain::message::Channel;
 use guardian_auth::domain::organization::Portal;
 use guardian_auth::ports::store::{
-    ActivateOutcome, ActivatedCredential, ActivationHolder, ChangePasswordStore, FallbackCredentialStore,
-    NewCredential, OutboxStore, SessionStore, SetPassword,
+    Acted, ActivateOutcome, ActivatedCredential, ActivationHolder, ChangePasswordStore,
+    FallbackCredentialStore, NewCredential, OutboxStore, SessionStore, SetPassword, StaffChange,
+    StaffChangeOutcome, StaffRightsChange, StaffStore,
 };
 
 use super::change_password::{change, ticket};
 use super::contents::contents;
 use super::credential_facts::{
-    activate, activated, confirm, hire, issue, linked, mistype, new_link, new_sheet, unconfirm,
+    act, activate, activated, confirm, hire, issue, linked, mistype, new_link, new_sheet, unconfirm,
 };
 use super::on_every_database;
 use super::races::at_once;
@@ -237,6 +238,46 @@ async fn an_invitation_is_borne_by_an_active_member(world: World) {
     assert_eq!(world.number("SELECT count(*) FROM credential WHERE rests_on = 'invitation'").await, 1);
 }
 
+async fn who_is_deactivated_while_choosing_a_password_has_none(world: World) {
+    let account = linked(&world, "10042").await;
+    let admin = hire(&world, &[]).await;
+    for _ in 0..20 {
+        let member = hire(&world, &["s"]).await;
+        let id = ActivationId::new(at(100), random());
+        world
+            .change(&format!(
+                "INSERT INTO activation (id, organization, portal, guardian_id, rests_on, delivery, credential_epoch, \
+                 failures, issued_ms, expires_ms) VALUES ('{id}', 'sunnanvik', 'staff', '{member}', 'invitation', \
+                 'email', 0, 0, 0, {})",
+                at(1000).as_millis()
+            ))
+            .await;
+        let made = ActivatedCredential {
+            guardian: member.clone(),
+            portal: Portal::Staff,
+            rests_on: RestsOn::Invitation,
+            ..activated(&account, &id, 0, at(101))
+        };
+        let end = StaffChange {
+            staff: member.clone(),
+            revision: 1,
+            to: StaffRightsChange::Deactivated,
+            most_support_persons: 5,
+        };
+        let act = act(&admin, at(101), Fact::StaffDeactivated, &member);
+        let (choosing, ending) = (Arc::clone(&world.store), Arc::clone(&world.store));
+        let (chosen, ended) = tokio::join!(
+            tokio::spawn(async move { choosing.activate_credential(&made).await }),
+            tokio::spawn(async move { ending.change_staff(&act, &end).await }),
+        );
+        chosen.expect("no panic").expect("an answer");
+        let ended = ended.expect("no panic").expect("an answer");
+        assert!(matches!(ended, Acted::Now(StaffChangeOutcome::Changed(_))), "{ended:?}");
+        let left = format!("SELECT count(*) FROM credential WHERE guardian_id = '{member}'");
+        assert_eq!(world.number(&left).await, 0);
+    }
+}
+
 async fn the_code_of_the_other_portal_goes_on(world: World) {
     let account = linked(&world, "10042").await;
     let contract = "INSERT INTO contract (guardian_id, source, confirmed_by, confirmed_ms) VALUES";
@@ -291,6 +332,7 @@ on_every_database! {
     b16_of_a_thousand_that_redeem_one_code_at_once_one_does,
     a_link_is_kept_while_it_works_and_leads_to_its_account,
     an_invitation_is_borne_by_an_active_member,
+    who_is_deactivated_while_choosing_a_password_has_none,
     the_code_of_the_other_portal_goes_on,
     a_changed_password_rests_on_what_it_rested_on,
     what_ran_out_before_is_swept,

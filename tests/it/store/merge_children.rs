@@ -1,15 +1,18 @@
 //! Merges of children and their undoing, on the store.
 
+use std::sync::Arc;
+
 use guardian_auth::domain::audit::Fact;
 use guardian_auth::domain::id::{ChildId, GuardianId, MergeId};
 use guardian_auth::domain::merge::MergeConflict;
 use guardian_auth::ports::store::{
-    Acted, ChildMerge, ChildMergeOutcome, DirectoryStore, MergeStore, UndoMerge, UndoOutcome,
+    Acted, ChildMerge, ChildMergeOutcome, DirectoryStore, GuardianStore, MergeStore, UndoMerge, UndoOutcome,
 };
 
 use super::contents::contents;
 use super::merge::{ClearSeals, act, hire, lasting};
 use super::on_every_database;
+use super::staff_facts::guardian_id;
 use super::world::{World, at, child, child_relation, event, guardian, key, organization, random, school};
 
 async fn id_of_child(world: &World, name: &str) -> ChildId {
@@ -149,7 +152,35 @@ async fn a_child_is_merged_once_and_within_the_scope(world: World) {
     assert_eq!(guardians, UndoOutcome::Unknown, "it is no merge of accounts");
 }
 
+async fn no_link_is_made_to_a_child_that_is_merged_meanwhile(world: World) {
+    let staff = hire(&world, &[]).await;
+    for round in 0..20 {
+        let names = [format!("k{round}"), format!("a{round}")];
+        let mut stranger = guardian(&format!("2{round:04}"));
+        stranger.relations = Vec::new();
+        stranger.password = None;
+        let rows = vec![school("s"), child(&names[0], "s"), child(&names[1], "s"), stranger.into()];
+        world.import(rows).await;
+        let (kept, absorbed) = (id_of_child(&world, &names[0]).await, id_of_child(&world, &names[1]).await);
+        let account = guardian_id(&world, &format!("g2{round:04}")).await;
+        let (merging, linking) = (Arc::clone(&world.store), Arc::clone(&world.store));
+        let (merge, child) = (a_merge(&kept, &absorbed), absorbed.clone());
+        let (one, other) = (act(&staff, 200, None), act(&staff, 200, None));
+        let (merged, linked) = tokio::join!(
+            // A guardian who came in between makes a conflict of it: then nothing is merged.
+            tokio::spawn(async move { merging.merge_children(&one, &merge, &ClearSeals).await.is_ok() }),
+            tokio::spawn(async move { linking.add_child_link(&other, &account, &child).await }),
+        );
+        merged.expect("no panic");
+        linked.expect("no panic").expect("an answer");
+    }
+    let astray =
+        "SELECT count(*) FROM child_link k JOIN child c ON c.id = k.child_id WHERE c.merged_into IS NOT NULL";
+    assert_eq!(world.number(astray).await, 0);
+}
+
 on_every_database! {
+    no_link_is_made_to_a_child_that_is_merged_meanwhile,
     guardians_of_both_are_the_kept_childs,
     a_confirmation_does_not_come_along_to_another_school,
     an_import_leads_relations_to_the_kept_child,
