@@ -317,6 +317,18 @@ async fn revoking_takes_password_code_and_sessions(world: World) {
 }
 
 /// Threat: the next import brings the password back that staff took away.
+async fn a_bar_to_imports_is_written_down_once(world: World) {
+    let account = unlinked(&world, "10042").await;
+    let staff = hire(&world, &["s"]).await;
+    for minute in [110, 111] {
+        let act = act(&staff, at(minute), Fact::CredentialRevoked, &account.guardian);
+        let revoked = world.store.revoke_credential(&act, &account.guardian, Portal::Parent).await;
+        assert_eq!(revoked.expect("an answer"), Acted::Now(RevokeOutcome::Revoked(Ended::default())));
+        let events = "SELECT count(*) FROM audit_event WHERE kind = 'credential_revoked'";
+        assert_eq!(world.number(events).await, 1);
+    }
+}
+
 async fn no_import_brings_a_revoked_password_back(world: World) {
     let account = world.guardian("10042").await;
     let staff = hire(&world, &["s"]).await;
@@ -346,7 +358,8 @@ async fn an_import_leaves_what_staff_issued_and_the_owner_chose(world: World) {
     let mut record = guardian("10042");
     record.password = None;
     record.relations = vec![];
-    assert!(codes(&world.import(vec![record.clone().into()]).await[0]).is_empty());
+    let withdrawn = world.import(vec![record.clone().into()]).await;
+    assert_eq!(codes(&withdrawn[0]), ["link_of_staff_kept"]);
     assert_eq!(chosen().await, hash);
 
     // Staff's own link is gone: the source's alone does not bear what staff issued.
@@ -373,6 +386,7 @@ on_every_database! {
     a_link_that_is_removed_meanwhile_leaves_no_usable_credential,
     credentials_are_listed_in_pages_newest_first,
     revoking_takes_password_code_and_sessions,
+    a_bar_to_imports_is_written_down_once,
     no_import_brings_a_revoked_password_back,
     an_import_leaves_what_staff_issued_and_the_owner_chose,
 }
