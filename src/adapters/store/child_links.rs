@@ -1,8 +1,8 @@
 //! Links between guardians and children, as staff add, confirm and remove them.
 //!
-//! Any guardian of the organization can be linked to a child in the member's scope: one who moved here from another
-//! school is in nobody's scope here until then. Who is not in scope is found by no search, so the id has to come from
-//! somebody who may see the guardian; it cannot be guessed.
+//! A child in the member's scope is linked to a guardian in it, or to one who has no relation to anybody yet. A guardian who
+//! belongs to another school is linked by staff of the whole organization: a link bears a credential, so who could link
+//! anybody could take any account over.
 
 use crate::domain::audit::Event;
 use crate::domain::child_link::LinkEvidence;
@@ -39,6 +39,13 @@ const FIND: Statement = Statement::new(
     "SELECT source, confirmed_by FROM child_link WHERE guardian_id = $1 AND child_id = $2",
 );
 
+const HAS_NO_RELATION: Statement = Statement::new(
+    "find_guardian_without_relation",
+    "SELECT g.id FROM guardian g WHERE g.id = $1 \
+       AND NOT EXISTS (SELECT 1 FROM child_link k WHERE k.guardian_id = g.id LIMIT 1 OFFSET 0) \
+       AND NOT EXISTS (SELECT 1 FROM contract k WHERE k.guardian_id = g.id LIMIT 1 OFFSET 0)",
+);
+
 const PUT: Statement = Statement::new(
     "put_child_link_of_staff",
     "INSERT INTO child_link (guardian_id, child_id, source, confirmed_by, confirmed_ms, confirmed_staff_id, \
@@ -69,7 +76,7 @@ enum Pair {
     NoChild,
     Gone(AccountState),
     Linked { is_confirmed: bool },
-    Unlinked,
+    Unlinked { may_be_linked: bool },
 }
 
 impl Pair {
@@ -95,7 +102,12 @@ impl Pair {
         for row in &rows {
             is_confirmed |= row.column::<Option<&str>>("confirmed_by")? == Some("staff");
         }
-        Ok(if rows.is_empty() { Self::Unlinked } else { Self::Linked { is_confirmed } })
+        if !rows.is_empty() {
+            return Ok(Self::Linked { is_confirmed });
+        }
+        let may_be_linked = act::sees_guardian(unit, &act.organization, &act.staff, guardian).await?
+            || unit.row(&HAS_NO_RELATION, bind![guardian]).await?.is_some();
+        Ok(Self::Unlinked { may_be_linked })
     }
 }
 
@@ -115,7 +127,8 @@ pub(super) async fn add(
         Pair::NoChild => Changed::NoChild,
         Pair::Gone(state) => Changed::Gone(state),
         Pair::Linked { .. } => Changed::AlreadySo,
-        Pair::Unlinked => {
+        Pair::Unlinked { may_be_linked: false } => Changed::NoGuardian,
+        Pair::Unlinked { may_be_linked: true } => {
             put(&mut unit, act, guardian, child, None).await?;
             act::finish(unit, act).await?;
             return Ok(Acted::Now(Changed::Done(())));
@@ -142,7 +155,8 @@ pub(super) async fn confirm(
         Pair::Gone(state) => Changed::Gone(state),
         // Who confirmed it first is who confirmed it.
         Pair::Linked { is_confirmed: true } => Changed::AlreadySo,
-        Pair::Linked { is_confirmed: false } | Pair::Unlinked => {
+        Pair::Unlinked { may_be_linked: false } => Changed::NoGuardian,
+        Pair::Linked { is_confirmed: false } | Pair::Unlinked { may_be_linked: true } => {
             put(&mut unit, act, guardian, child, Some(evidence)).await?;
             act::finish(unit, act).await?;
             return Ok(Acted::Now(Changed::Done(())));
@@ -187,7 +201,7 @@ pub(super) async fn remove(
         Pair::NoGuardian => Changed::NoGuardian,
         Pair::NoChild => Changed::NoChild,
         Pair::Gone(state) => Changed::Gone(state),
-        Pair::Unlinked => Changed::AlreadySo,
+        Pair::Unlinked { .. } => Changed::AlreadySo,
         Pair::Linked { .. } => {
             unit.execute(&REMOVE, bind![guardian, child]).await?;
             unit.execute(&REMEMBER_REMOVAL, bind![guardian, child, act.staff, act.at]).await?;

@@ -69,11 +69,16 @@ fn findings(outcomes: &[RowOutcome]) -> Vec<&'static str> {
     }
 }
 
-async fn a_guardian_of_another_school_is_linked_and_then_seen(world: World) {
+async fn a_guardian_of_another_school_is_linked_by_the_organization_and_then_seen(world: World) {
     let (guardian, _, there) = two_schools(&world).await;
-    let who = member(&world, &["t"]).await;
+    let (who, above) = (member(&world, &["t"]).await, member(&world, &[]).await);
     assert!(world.store.guardian(&who.viewer(), &guardian).await.expect("an answer").is_none());
-    assert_eq!(add(&world, &who, &guardian, &there).await, Acted::Now(Changed::Done(())));
+    // Who could link anybody to a child of the own school could issue a credential for anybody's account.
+    let before = contents(&world).await;
+    assert_eq!(add(&world, &who, &guardian, &there).await, Acted::Now(Changed::NoGuardian));
+    assert_eq!(confirm(&world, &who, &guardian, &there).await, Acted::Now(Changed::NoGuardian));
+    assert_eq!(contents(&world).await, before);
+    assert_eq!(add(&world, &above, &guardian, &there).await, Acted::Now(Changed::Done(())));
     assert_eq!(add(&world, &who, &guardian, &there).await, Acted::Now(Changed::AlreadySo));
     let found = world.store.guardian(&who.viewer(), &guardian).await.expect("an answer").expect("a guardian");
     // The child at the other school is not this school's business.
@@ -246,7 +251,7 @@ async fn with_a_contract_goes_the_password_of_the_childminder(world: World) {
 }
 
 on_every_database! {
-    a_guardian_of_another_school_is_linked_and_then_seen,
+    a_guardian_of_another_school_is_linked_by_the_organization_and_then_seen,
     a_confirmation_says_who_how_and_when_and_the_first_one_stays,
     a_child_out_of_scope_and_a_guardian_elsewhere_are_not_there,
     with_the_only_confirmed_link_go_password_and_sessions,

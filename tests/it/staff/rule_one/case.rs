@@ -172,9 +172,14 @@ impl<'b> Case<'b> {
         };
         self.note(&format!("{step:?}"), answer.as_ref().copied());
         let own = organization_of_guardian(guardian);
+        // Who belongs to another school is linked by the organization; a link that is not there is removed by anybody.
+        let is_ours = actor.school.is_none_or(|school| self.model.has_link_at(guardian, school))
+            || !self.model.has_links(guardian)
+            || matches!(step, Step::Remove { .. });
         let may = actor.may_change(own)
             && organization_of_child(child) == own
             && actor.is_at(self.model.schools[child])
+            && is_ours
             && self.model.states[guardian] != State::Merged;
         if answer.is_ok() != may {
             return Err(format!("{step:?}: allowed {may}, answered {answer:?}"));

@@ -91,6 +91,10 @@ impl Model {
         of.map(|(_, by)| *by).max().unwrap_or(By::Nobody)
     }
 
+    pub fn has_links(&self, guardian: usize) -> bool {
+        self.links.keys().any(|(owner, ..)| *owner == guardian)
+    }
+
     pub fn has_link_at(&self, guardian: usize, school: usize) -> bool {
         self.links.keys().any(|(owner, child, _)| *owner == guardian && self.schools[*child] == school)
     }
