@@ -101,7 +101,7 @@ impl Population {
     }
 
     /// How many children a family has.
-    pub fn children(&self, family: usize) -> usize {
+    pub fn children(family: usize) -> usize {
         1 + usize::from(Dice::new(2, family).roll() < 0.5)
     }
 
@@ -204,7 +204,7 @@ impl Population {
     ) -> anyhow::Result<()> {
         let all = || {
             (0..self.families()).flat_map(|family| {
-                (0..self.children(family))
+                (0..Self::children(family))
                     .map(move |child| (family, child, id(ChildId::new, now, 7, family * 2 + child)))
             })
         };

@@ -175,7 +175,7 @@ impl Town {
             0 => By::Name(self.people.guardian(guardian).full()),
             1 => {
                 let name = self.people.guardian(guardian);
-                let name = if round % 2 == 0 { name.family } else { name.given };
+                let name = if round.is_multiple_of(2) { name.family } else { name.given };
                 By::Name(name.chars().take(3 + round / 2 % 2).collect())
             }
             2 => By::NationalId(temporary_number(guardian)),

@@ -123,11 +123,10 @@ pub(super) async fn add(
         return Ok(refused);
     }
     let outcome = match Pair::hold(&mut unit, act, guardian, child).await? {
-        Pair::NoGuardian => Changed::NoGuardian,
+        Pair::NoGuardian | Pair::Unlinked { may_be_linked: false } => Changed::NoGuardian,
         Pair::NoChild => Changed::NoChild,
         Pair::Gone(state) => Changed::Gone(state),
         Pair::Linked { .. } => Changed::AlreadySo,
-        Pair::Unlinked { may_be_linked: false } => Changed::NoGuardian,
         Pair::Unlinked { may_be_linked: true } => {
             put(&mut unit, act, guardian, child, None).await?;
             act::finish(unit, act).await?;
@@ -150,12 +149,11 @@ pub(super) async fn confirm(
         return Ok(refused);
     }
     let outcome = match Pair::hold(&mut unit, act, guardian, child).await? {
-        Pair::NoGuardian => Changed::NoGuardian,
+        Pair::NoGuardian | Pair::Unlinked { may_be_linked: false } => Changed::NoGuardian,
         Pair::NoChild => Changed::NoChild,
         Pair::Gone(state) => Changed::Gone(state),
         // Who confirmed it first is who confirmed it.
         Pair::Linked { is_confirmed: true } => Changed::AlreadySo,
-        Pair::Unlinked { may_be_linked: false } => Changed::NoGuardian,
         Pair::Linked { is_confirmed: false } | Pair::Unlinked { may_be_linked: true } => {
             put(&mut unit, act, guardian, child, Some(evidence)).await?;
             act::finish(unit, act).await?;

@@ -134,8 +134,11 @@ async fn a_link_is_added_confirmed_and_removed_with_what_rested_on_it() {
         };
         let refused = here.guardians.clone().add_child_link(add.clone()).await.unwrap_err();
         assert_eq!(metadata(&refused, "field").as_deref(), Some("child_id"));
+        // Kim belongs to the other school: who could link anybody could take any account over.
+        let refused = there.guardians.clone().add_child_link(add.clone()).await.unwrap_err();
+        assert_eq!(metadata(&refused, "field").as_deref(), Some("guardian_id"));
         for _ in 0..2 {
-            let added = there.guardians.clone().add_child_link(add.clone()).await.unwrap().into_inner();
+            let added = everywhere.guardians.clone().add_child_link(add.clone()).await.unwrap().into_inner();
             assert_eq!(added.child_link.unwrap().sources, ["staff"]);
         }
         let link = confirm(&there, &kim, &tove, "").await.unwrap();

@@ -62,9 +62,9 @@ async fn issuing_and_activating_beside_the_removal_of_the_link_leaves_no_credent
             };
             let (given, ()) = tokio::join!(give, take);
             if given {
-                before += 1
+                before += 1;
             } else {
-                after += 1
+                after += 1;
             }
             let what = format!("{parts:?}, round {round}, given {given}");
             for portal in [&bed.portals[0], &there] {
