@@ -122,7 +122,7 @@ pub(super) fn offer(config: &mut Config) {
     kommun.oidc = vec![Provider {
         id: ProviderId::parse("sample").unwrap(),
         display_name: "Sample".to_owned(),
-        portals: vec![Portal::Parent],
+        portals: vec![Portal::Parent, Portal::Staff],
         issuer: "https://provider.example".to_owned(),
         login_hint: false,
     }];

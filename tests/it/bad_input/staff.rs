@@ -156,6 +156,11 @@ fn choices() -> Vec<Case> {
             invited(json!({"provider_identity": {"provider": "XQZ CANARY", "subject": "x"}})),
             &["provider_identity.provider MALFORMED"],
         ),
+        one(
+            invite,
+            invited(json!({"provider_identity": {"provider": "sample", "subject": "XQZ CANARY"}})),
+            &["provider_identity.subject MALFORMED"],
+        ),
         one(issue, issued(json!({"sheet": {"lifetime": "1s"}})), &["sheet.lifetime OUT_OF_RANGE"]),
         one(issue, issued(json!({"link": {}})), &["link.channel MISSING"]),
         one(issue, issued(json!({"link": {"channel": 99}})), &["link.channel OUT_OF_RANGE"]),
