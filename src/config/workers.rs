@@ -13,7 +13,7 @@ pub struct Workers {
 pub(super) fn read(workers: &mut Reader<'_>) -> Workers {
     let enabled = workers.or(
         "enabled",
-        "whether this process settles requests for reset links and sends messages; at least one must",
+        "whether this process settles requests for reset links, sends messages and chains the audit log; at least one must",
         &Flag,
         true,
     );
