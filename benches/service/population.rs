@@ -6,7 +6,7 @@ use guardian_auth::adapters::key_vault::DerivedKeyVault;
 use guardian_auth::adapters::system::SystemClock;
 use guardian_auth::domain::id::{ChildId, GuardianId, SchoolId};
 use guardian_auth::domain::identifier::{NationalId, Region};
-use guardian_auth::domain::name_search::{FOLD_VERSION, fold};
+use guardian_auth::domain::name_search::{FOLD_VERSION, fold, pairs};
 use guardian_auth::domain::organization::OrganizationId;
 use guardian_auth::domain::time::Timestamp;
 use guardian_auth::flows::national_id;
@@ -238,8 +238,11 @@ pub fn temporary_number(guardian: usize) -> String {
 }
 
 fn parts(kind: &str, id: &str, name: &Name) -> Vec<Vec<Value>> {
-    let row = |part: String| vec![text(ORGANIZATION), text(kind), text(part), text(id)];
-    fold(&name.full()).into_iter().map(row).collect()
+    let row = |kind: &str, part: &String| vec![text(ORGANIZATION), text(kind), text(part), text(id)];
+    let parts = fold(&name.full());
+    let of_pairs = format!("{kind}_pair");
+    let pairs = pairs(&parts);
+    parts.iter().map(|part| row(kind, part)).chain(pairs.iter().map(|pair| row(&of_pairs, pair))).collect()
 }
 
 /// The id of somebody: always the same of one place.

@@ -11,7 +11,7 @@ use guardian_auth::domain::id::GuardianId;
 use guardian_auth::domain::organization::OrganizationId;
 use guardian_auth::domain::staff::Realm;
 use guardian_auth::flows::national_id;
-use guardian_auth::flows::reseal::Reseal;
+use guardian_auth::flows::reseal::{Pace, Reseal};
 use guardian_auth::ports::store::SealedKind;
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -36,10 +36,14 @@ pub async fn run(bed: &Bed, timing: Timing, results: &mut Results) -> anyhow::Re
     let installation = seeded(bed, Backends::Shared, timing.few).await?;
     let store = store(&installation.location).await?;
     let rows = fill(&installation.location).await?;
-    let begun = Instant::now();
-    anyhow::ensure!(resealed(&store, ["k2", "k1"]).await? == rows, "not every row was sealed anew");
-    let took = begun.elapsed().as_secs_f64();
-    results.put("reseal_rows_per_s", number(rows) / took, format!("{rows} rows in {took:.2} s, PostgreSQL"));
+    let mut rates = Vec::new();
+    for (pace, keys) in [(Pace::Full, ["k2", "k1"]), (Pace::BesideLogins, ["k1", "k2"])] {
+        let begun = Instant::now();
+        anyhow::ensure!(resealed(&store, keys, pace).await? == rows, "not every row was sealed anew");
+        rates.push(number(rows) / begun.elapsed().as_secs_f64());
+    }
+    let note = format!("{rows} rows, PostgreSQL; {:.0} with --full-speed", rates[0]);
+    results.put("reseal_rows_per_s", rates[1], note);
 
     let service = installation.start().await?;
     let portal = service.portal(4).await?;
@@ -91,8 +95,8 @@ async fn logins(
 /// From one key to the other and back.
 async fn reseal_until(store: &Arc<SqlStore>, over: &AtomicBool) -> anyhow::Result<u64> {
     let mut rows = 0;
-    for keys in [["k1", "k2"], ["k2", "k1"]].into_iter().cycle() {
-        rows += resealed(store, keys).await?;
+    for keys in [["k2", "k1"], ["k1", "k2"]].into_iter().cycle() {
+        rows += resealed(store, keys, Pace::BesideLogins).await?;
         if over.load(Ordering::Relaxed) {
             break;
         }
@@ -102,14 +106,14 @@ async fn reseal_until(store: &Arc<SqlStore>, over: &AtomicBool) -> anyhow::Resul
 
 /// Seals everything anew with the first key; how many numbers there were. The service's own keys are not the benchmark's, so what they
 /// have sealed stays.
-async fn resealed(store: &Arc<SqlStore>, keys: [&str; 2]) -> anyhow::Result<u64> {
+async fn resealed(store: &Arc<SqlStore>, keys: [&str; 2], pace: Pace) -> anyhow::Result<u64> {
     let reseal = Reseal {
         store: Arc::clone(store) as _,
         vault: vault(&keys)?,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
     };
-    let summary = reseal.run(None, &mut |_| {}).await?;
+    let summary = reseal.run(pace, &mut |_| {}).await?;
     Ok(summary.resealed_of(SealedKind::Identifier))
 }
 

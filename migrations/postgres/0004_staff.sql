@@ -121,7 +121,8 @@ CREATE TABLE staff_request (
 );
 CREATE INDEX staff_request_by_time ON staff_request (at_ms);
 
--- Parts of names, folded, for search by prefix. kind: 'guardian' or 'child'.
+-- Parts of names, folded, for search by prefix. kind: 'guardian' or 'child'; of two parts in their order, with a space
+-- between, 'guardian_pair' or 'child_pair'.
 CREATE TABLE name_part (
     organization text COLLATE "C" NOT NULL,
     kind         text COLLATE "C" NOT NULL,

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use crate::app;
 use crate::config::Config;
 use crate::domain::time::Timestamp;
-use crate::flows::reseal::Progress;
+use crate::flows::reseal::{Pace, Progress};
 use crate::flows::signing_keys::PUBLISH_AHEAD;
 
 /// What to do with the keys.
@@ -26,9 +26,12 @@ pub enum KeysCommand {
         /// Seal national ids, evidence, signing keys and merges anew with the first key of keys.master.
         #[arg(long)]
         data: bool,
-        /// Rows a second at most; without it as fast as the store takes them.
+        /// Rows a second at most. Without it the command works for a quarter of the time, so that logins go on as before.
         #[arg(long, value_name = "ROWS", requires = "data")]
         rows_per_second: Option<NonZeroU32>,
+        /// As fast as the store takes them: logins wait.
+        #[arg(long, requires = "data", conflicts_with = "rows_per_second")]
+        full_speed: bool,
     },
 }
 
@@ -37,8 +40,13 @@ pub enum KeysCommand {
 /// # Errors
 /// If the store is away.
 pub async fn run(config: Config, command: KeysCommand) -> anyhow::Result<()> {
-    if let KeysCommand::Rotate { data: true, rows_per_second, .. } = command {
-        return rotate_data(&config, rows_per_second).await;
+    if let KeysCommand::Rotate { data: true, rows_per_second, full_speed, .. } = command {
+        let pace = match (rows_per_second, full_speed) {
+            (Some(rate), _) => Pace::AtMost(rate),
+            (None, true) => Pace::Full,
+            (None, false) => Pace::BesideLogins,
+        };
+        return rotate_data(&config, pace).await;
     }
     let keys = app::signing_keys(&config).await?;
     match command {
@@ -65,7 +73,7 @@ pub async fn run(config: Config, command: KeysCommand) -> anyhow::Result<()> {
 /// Progress goes to standard error at most this often.
 const TELL: Duration = Duration::from_secs(1);
 
-async fn rotate_data(config: &Config, rows_per_second: Option<NonZeroU32>) -> anyhow::Result<()> {
+async fn rotate_data(config: &Config, pace: Pace) -> anyhow::Result<()> {
     let (begun, mut told) = (Instant::now(), Instant::now());
     let mut tell = |progress: Progress| {
         if told.elapsed() >= TELL {
@@ -73,7 +81,7 @@ async fn rotate_data(config: &Config, rows_per_second: Option<NonZeroU32>) -> an
             eprintln!("{}: {} sealed anew", progress.kind.table(), progress.resealed);
         }
     };
-    let summary = app::reseal(config).await?.run(rows_per_second, &mut tell).await?;
+    let summary = app::reseal(config).await?.run(pace, &mut tell).await?;
     print!("{summary}");
     eprintln!("{} rows in {:.1} s", summary.resealed_in_all(), begun.elapsed().as_secs_f64());
     if !summary.is_complete() {

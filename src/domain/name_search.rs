@@ -9,6 +9,9 @@ pub const FOLD_VERSION: i64 = 1;
 /// Characters of a part that are kept: longer ones are told apart by other parts.
 const MOST_PART_CHARS: usize = 40;
 
+/// Parts of one name that are paired: so that no name has more than 66 pairs.
+const MOST_PAIRED_PARTS: usize = 12;
+
 /// Words of a search that are looked at (`SearchGuardiansRequest.name`).
 pub const MOST_WORDS: usize = 6;
 
@@ -36,6 +39,25 @@ pub fn fold(text: &str) -> Vec<String> {
     parts
 }
 
+/// Each two of the parts of a name, in their order, with a space between. `parts` are sorted, as [`fold`] gives them; of a
+/// longer name the first twelve.
+///
+/// Few people of a large town share two parts of their names, however many are called Anna or Andersson: a search for two
+/// words begins at their pair.
+pub fn pairs(parts: &[String]) -> Vec<String> {
+    let parts = &parts[..parts.len().min(MOST_PAIRED_PARTS)];
+    parts
+        .iter()
+        .enumerate()
+        .flat_map(|(place, one)| parts[place + 1..].iter().map(move |other| pair(one, other)))
+        .collect()
+}
+
+/// What lies between is no part of a word and sorts before each letter and digit.
+pub fn pair(one: &str, other: &str) -> String {
+    format!("{one} {other}")
+}
+
 /// Letters whose mark is no character of its own in Unicode, as keyboards without them write them. Both sides are folded,
 /// so what matters is that people who type either find it.
 const fn without_mark(c: char) -> Option<&'static str> {
@@ -56,11 +78,14 @@ const fn without_mark(c: char) -> Option<&'static str> {
     }
 }
 
-/// Words that somebody looks for: each is the beginning of a part of the name.
+/// Words that somebody looks for: each is the beginning of a part of the name. None begins with another one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NameWords {
-    /// The longest one first, by characters: few names have it, so it is looked up. None begins with another one.
-    words: Vec<String>,
+    /// Of the two longest words, for few names have them, that which sorts first: in a name that both fit, the part that
+    /// the first one begins sorts before the part that the second one begins.
+    first: String,
+    second: Option<String>,
+    others: Vec<String>,
 }
 
 /// Why a text cannot be looked for.
@@ -89,30 +114,44 @@ impl NameWords {
         // Who has a part that begins with "anna" has one that begins with "ann".
         words.retain(|word| !all.iter().any(|other| other != word && other.starts_with(word.as_str())));
         words.sort_by_key(|word| std::cmp::Reverse(word.chars().count()));
-        Ok(Self { words })
+        let others = words.split_off(words.len().min(2));
+        words.sort_unstable();
+        let mut words = words.into_iter();
+        let first = words.next().ok_or(Unsearchable::Empty)?;
+        Ok(Self { first, second: words.next(), others })
     }
 
     /// The words, parted by spaces: what is searched for, without how it was typed.
     pub fn text(&self) -> String {
-        self.words.join(" ")
+        let words: Vec<&str> = self.all().collect();
+        words.join(" ")
     }
 
-    /// The word to look up, and the others.
-    pub fn first_and_others(&self) -> (&str, &[String]) {
-        match self.words.split_first() {
-            Some((first, others)) => (first, others),
-            None => ("", &[]),
+    /// The words to look up.
+    pub fn looked_up(&self) -> (&str, Option<&str>) {
+        (&self.first, self.second.as_deref())
+    }
+
+    /// Those that are not looked up.
+    pub fn others(&self) -> &[String] {
+        &self.others
+    }
+
+    /// The first of the parts, or of their [`pairs`], that begins as the words to look up do, if all words are beginnings
+    /// of parts.
+    pub fn first_match(&self, parts: &[String]) -> Option<String> {
+        let found = |word: &str| parts.iter().find(|part| part.starts_with(word)).map(String::as_str);
+        if !self.all().all(|word| found(word).is_some()) {
+            return None;
+        }
+        match &self.second {
+            None => found(&self.first).map(str::to_owned),
+            Some(second) => Some(pair(found(&self.first)?, found(second)?)),
         }
     }
 
-    /// The first of the parts that begins with the word to look up, if all words are beginnings of parts.
-    pub fn first_match<'p>(&self, parts: &'p [String]) -> Option<&'p str> {
-        let found = |word: &String| parts.iter().find(|part| part.starts_with(word.as_str()));
-        if self.words.iter().all(|word| found(word).is_some()) {
-            self.words.first().and_then(found).map(String::as_str)
-        } else {
-            None
-        }
+    fn all(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.first).chain(&self.second).chain(&self.others).map(String::as_str)
     }
 }
 
@@ -153,7 +192,7 @@ mod tests {
     #[test]
     fn a_word_that_another_one_begins_with_says_nothing_more() {
         let words = NameWords::parse("an Annika Berg ann").unwrap_or_else(|_| panic!("words"));
-        assert_eq!(words.first_and_others(), ("annika", ["berg".to_owned()].as_slice()));
+        assert_eq!((words.looked_up(), words.others()), (("annika", Some("berg")), [].as_slice()));
     }
 
     #[test]
@@ -166,8 +205,15 @@ mod tests {
     #[test]
     fn all_words_must_be_beginnings_of_parts() {
         let words = NameWords::parse("ber ann").unwrap_or_else(|_| panic!("words"));
-        assert_eq!(words.first_match(&fold("Annika Bergström")), Some("annika"));
+        assert_eq!(words.first_match(&fold("Annika Bergström")).as_deref(), Some("annika bergstrom"));
         assert_eq!(words.first_match(&fold("Annika Strand")), None);
+    }
+
+    #[test]
+    fn the_two_longest_words_are_looked_up_in_their_order() {
+        let words = NameWords::parse("Per von Lindqvist Ek").unwrap_or_else(|_| panic!("words"));
+        assert_eq!(words.looked_up(), ("lindqvist", Some("per")));
+        assert_eq!(words.others(), ["von", "ek"]);
     }
 
     proptest! {
@@ -182,6 +228,22 @@ mod tests {
             for part in fold(&name) {
                 let word: String = part.chars().take(cut).collect();
                 prop_assert!(word.as_str() <= part.as_str() && part < end_of(&word));
+            }
+        }
+
+        #[test]
+        fn whoever_two_words_fit_has_a_pair_that_they_begin(name in "[a-c ]{3,30}", typed in "[a-c]{1,3} [a-c]{1,3}") {
+            let (parts, words) = (fold(&name), NameWords::parse(&typed));
+            if let Ok(words) = words {
+                let found = words.first_match(&parts);
+                let (first, second) = words.looked_up();
+                let fits = |pair: &String| match (pair.split_once(' '), second) {
+                    (Some((one, other)), Some(second)) => one.starts_with(first) && other.starts_with(second),
+                    _ => false,
+                };
+                if second.is_some() && parts.len() <= MOST_PAIRED_PARTS {
+                    prop_assert_eq!(found, pairs(&parts).into_iter().filter(fits).min());
+                }
             }
         }
 

@@ -1,9 +1,9 @@
 //! Sealing everything that is kept anew with the active master key, while logins go on.
 
+mod pace;
 mod summary;
 
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::ports::store::{ChainGrowth, ResealedRow, SealedKind, SealedRow, Store
 
 use super::{audit_head, eid_login, national_id, signing_keys};
 
+pub use pace::Pace;
 pub use summary::{Progress, Summary};
 
 /// Rows that are written in one transaction: so few that nobody waits for them.
@@ -58,23 +59,22 @@ struct Pass<'r> {
     summary: Summary,
     /// Organizations that have their event.
     told: BTreeSet<OrganizationId>,
-    rate: Option<NonZeroU32>,
+    pace: Pace,
     progress: &'r mut (dyn FnMut(Progress) + Send),
 }
 
 impl Reseal {
-    /// Seals everything that another key than the active one has sealed, `rows_per_second` at most. What is done is done: run
-    /// again after an interruption, it goes on with the rest.
+    /// Seals everything that another key than the active one has sealed. What is done is done: run again after an
+    /// interruption, it goes on with the rest.
     ///
     /// # Errors
     /// [`PortError`] if the store stays away.
     pub async fn run(
         &self,
-        rows_per_second: Option<NonZeroU32>,
+        pace: Pace,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Summary, PortError> {
-        let mut pass =
-            Pass { summary: Summary::default(), told: BTreeSet::new(), rate: rows_per_second, progress };
+        let mut pass = Pass { summary: Summary::default(), told: BTreeSet::new(), pace, progress };
         for _ in 0..MOST_PASSES {
             let before = pass.summary.resealed_in_all();
             pass.summary.forget_what_is_left();
@@ -97,18 +97,16 @@ impl Reseal {
         let mut after = String::new();
         loop {
             let active = self.vault.active_key_id();
+            let begun = Instant::now();
             let page =
                 patiently(async || self.store.sealed_otherwise(kind, active, &after, ROWS_PER_READ).await)
                     .await?;
+            sleep(pass.pace.rest(0, begun.elapsed())).await;
             for rows in page.rows.chunks(ROWS_PER_WRITE) {
                 let begun = Instant::now();
                 self.write(pass, kind, rows).await?;
                 (pass.progress)(Progress { kind, resealed: pass.summary.resealed_of(kind) });
-                if let Some(rate) = pass.rate {
-                    let rows = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-                    let due = Duration::from_secs(1) * rows / rate.get();
-                    sleep(due.saturating_sub(begun.elapsed())).await;
-                }
+                sleep(pass.pace.rest(rows.len(), begun.elapsed())).await;
             }
             match page.next_after {
                 Some(next) => after = next,

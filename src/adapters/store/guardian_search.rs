@@ -1,10 +1,6 @@
 //! Looking for guardians and children: by parts of names over their index, or from the schools of the staff member.
-//!
-//! A name is looked up by its longest word, in the order of the index, and each hit is looked at: the other words, and the
-//! member's scope. A page ends when it is full or [`MOST_LOOKED_AT`] hits were looked at, so that none costs more in a
-//! large organization than in a small one. Where the member's schools are small, that would look at many to find few:
-//! then the search begins at the schools.
 
+mod hits;
 mod statements;
 mod summaries;
 
@@ -15,146 +11,24 @@ use sqlx::any::AnyArguments;
 
 use crate::domain::id::{ChildId, GuardianId};
 use crate::domain::identifier::LoginName;
-use crate::domain::name_search::{NameWords, end_of};
-use crate::domain::staff::Scope;
+use crate::domain::name_search::NameWords;
 use crate::ports::error::PortError;
 use crate::ports::store::{
     ChildSummary, Found, GuardianQuery, GuardianSearchStore, GuardianSummary, SearchPlace, Viewer,
 };
 
-use super::bind::{bind, push};
+use super::bind::bind;
 use super::name_parts::{self, Kind};
 use super::row::{Columns, corrupt};
 use super::statement::Statement;
 use super::unit::Unit;
 use super::{SqlStore, act};
-use statements::{
-    BY_CHILD, BY_LOGIN_NAME, BY_NATIONAL_ID, CHILDREN_BY_NAME, CHILDREN_OF_SCHOOLS, COUNT_CHILDREN,
-    GUARDIANS_BY_NAME, GUARDIANS_OF_SCHOOLS, OTHER_WORDS,
-};
+use hits::{Hit, Hits, Looking, hits};
+use statements::{BY_CHILD, BY_LOGIN_NAME, BY_NATIONAL_ID};
 use summaries::{Shown, children, guardians, guardians_of_children};
-
-/// Names that one page looks at: some 50 ms of work.
-const MOST_LOOKED_AT: usize = 4_096;
-
-/// Names looked at in one statement, where not each is a hit.
-const LOOK: usize = 512;
-
-/// Up to so many children of the member's schools, the search begins there.
-const SMALL_SCHOOLS: i64 = 2_000;
 
 /// Sorts behind every id.
 const BEHIND_ALL_IDS: &str = "~";
-
-/// Somebody whose name was found, by the part that the longest word begins.
-struct Hit {
-    part: String,
-    id: String,
-}
-
-/// Hits in order, and whether there may be more behind the last one looked at.
-struct Hits {
-    hits: Vec<Hit>,
-    looked_up_to: Option<Hit>,
-}
-
-/// What the statements by name take, in their order.
-struct Looking<'a> {
-    viewer: &'a Viewer,
-    words: &'a NameWords,
-    part: String,
-    id: String,
-}
-
-impl<'a> Looking<'a> {
-    /// From behind a place on. Without one, from the word itself on: no id is empty.
-    fn new(viewer: &'a Viewer, words: &'a NameWords, part: &str, id: &str) -> Self {
-        let part = if part.is_empty() { words.first_and_others().0 } else { part };
-        Self { viewer, words, part: part.to_owned(), id: id.to_owned() }
-    }
-
-    fn values(&self, limit: usize) -> AnyArguments {
-        let (first, others) = self.words.first_and_others();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let viewer = self.viewer;
-        let mut values =
-            bind![first, viewer.organization, viewer.staff, end_of(first), self.part, self.id, limit];
-        for index in 0..OTHER_WORDS {
-            let word = others.get(index).map_or("", String::as_str);
-            push(&mut values, word);
-            push(&mut values, &end_of(word));
-        }
-        values
-    }
-}
-
-/// At most `most` hits.
-async fn hits(unit: &mut Unit, kind: Kind, mut looking: Looking<'_>, most: usize) -> Result<Hits, PortError> {
-    if begins_at_schools(unit, looking.viewer).await? {
-        return from_schools(unit, kind, &looking, most).await;
-    }
-    let statement = match kind {
-        Kind::Guardian => &GUARDIANS_BY_NAME,
-        Kind::Child => &CHILDREN_BY_NAME,
-    };
-    // Each name is a hit, or few are.
-    let is_dense =
-        looking.viewer.scope == Scope::Organization && looking.words.first_and_others().1.is_empty();
-    let look = if is_dense { most.saturating_add(most / 8) } else { LOOK.max(most) };
-    let mut found = Hits { hits: Vec::new(), looked_up_to: None };
-    let mut looked_at = 0;
-    loop {
-        let rows = unit.rows(statement, looking.values(look)).await?;
-        for row in &rows {
-            let hit = Hit { part: row.column("part")?, id: row.column("person_id")? };
-            (looking.part, looking.id) = (hit.part.clone(), hit.id.clone());
-            if row.flag("found")? {
-                found.hits.push(hit);
-                if found.hits.len() >= most {
-                    found.looked_up_to = Some(Hit { part: looking.part, id: looking.id });
-                    return Ok(found);
-                }
-            }
-        }
-        looked_at += rows.len();
-        if rows.len() < look {
-            return Ok(found);
-        }
-        if looked_at >= MOST_LOOKED_AT {
-            found.looked_up_to = Some(Hit { part: looking.part, id: looking.id });
-            return Ok(found);
-        }
-    }
-}
-
-async fn begins_at_schools(unit: &mut Unit, viewer: &Viewer) -> Result<bool, PortError> {
-    if viewer.scope == Scope::Organization {
-        return Ok(false);
-    }
-    let row = unit.row(&COUNT_CHILDREN, bind![viewer.staff, SMALL_SCHOOLS + 1]).await?;
-    Ok(row.ok_or_else(|| corrupt("children"))?.column::<i64>("children")? <= SMALL_SCHOOLS)
-}
-
-async fn from_schools(
-    unit: &mut Unit,
-    kind: Kind,
-    looking: &Looking<'_>,
-    most: usize,
-) -> Result<Hits, PortError> {
-    let statement = match kind {
-        Kind::Guardian => &GUARDIANS_OF_SCHOOLS,
-        Kind::Child => &CHILDREN_OF_SCHOOLS,
-    };
-    let rows = unit.rows(statement, looking.values(most)).await?;
-    let hits = rows
-        .iter()
-        .map(|row| Ok(Hit { part: row.column("part")?, id: row.column("person_id")? }))
-        .collect::<Result<Vec<_>, PortError>>()?;
-    let looked_up_to = (hits.len() >= most)
-        .then(|| hits.last().map(|last| Hit { part: last.part.clone(), id: last.id.clone() }))
-        .flatten();
-    Ok(Hits { hits, looked_up_to })
-}
 
 /// A page of the hits, and where it goes on.
 fn page(mut found: Hits, page_size: usize) -> (Vec<Hit>, Option<SearchPlace>) {
@@ -179,8 +53,8 @@ async fn by_name(
     after: &SearchPlace,
     page_size: usize,
 ) -> Result<Found<GuardianSummary>, PortError> {
-    let looking = Looking::new(viewer, words, &after.part, &after.id);
-    let found = hits(unit, Kind::Guardian, looking, page_size + 1).await?;
+    let looking = Looking::new(viewer, Kind::Guardian, words, &after.part, &after.id);
+    let found = hits(unit, looking, page_size + 1).await?;
     let (hits, next) = page(found, page_size);
     let rows = guardians(unit, viewer, &guardian_ids(&hits)?).await?;
     Ok(Found { rows: rows.into_iter().map(|row| row.summary).collect(), next })
@@ -194,8 +68,8 @@ async fn by_child_name(
     after: &SearchPlace,
     page_size: usize,
 ) -> Result<Found<GuardianSummary>, PortError> {
-    let looking = Looking::new(viewer, words, &after.part, &after.child);
-    let mut found = hits(unit, Kind::Child, looking, page_size + 1).await?;
+    let looking = Looking::new(viewer, Kind::Child, words, &after.part, &after.child);
+    let mut found = hits(unit, looking, page_size + 1).await?;
     if !after.child.is_empty() && after.id != BEHIND_ALL_IDS {
         // The page before ended among the guardians of this one.
         found.hits.insert(0, Hit { part: after.part.clone(), id: after.child.clone() });
@@ -328,8 +202,8 @@ impl GuardianSearchStore for SqlStore {
     ) -> Result<Found<ChildSummary>, PortError> {
         let mut unit = self.read().await?;
         let page_size = usize::from(page_size);
-        let looking = Looking::new(viewer, words, &after.part, &after.id);
-        let found = hits(&mut unit, Kind::Child, looking, page_size + 1).await?;
+        let looking = Looking::new(viewer, Kind::Child, words, &after.part, &after.id);
+        let found = hits(&mut unit, looking, page_size + 1).await?;
         let (hits, next) = page(found, page_size);
         let ids = hits
             .iter()

@@ -1,7 +1,7 @@
-//! Parts of names, folded, in the transaction that writes the name.
+//! Parts of names, folded, and pairs of them, in the transaction that writes the name.
 
 use crate::domain::id::{ChildId, GuardianId};
-use crate::domain::name_search::{FOLD_VERSION, fold};
+use crate::domain::name_search::{FOLD_VERSION, fold, pairs};
 use crate::domain::organization::OrganizationId;
 use crate::ports::error::PortError;
 
@@ -93,10 +93,19 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const fn as_str(self) -> &'static str {
+    /// Of the rows with one part.
+    pub(super) const fn of_parts(self) -> &'static str {
         match self {
             Self::Guardian => GUARDIAN_KIND,
             Self::Child => "child",
+        }
+    }
+
+    /// Of the rows with two parts.
+    pub(super) const fn of_pairs(self) -> &'static str {
+        match self {
+            Self::Guardian => "guardian_pair",
+            Self::Child => "child_pair",
         }
     }
 }
@@ -124,6 +133,14 @@ impl<'a> Named<'a> {
     pub(super) fn parts(&self) -> Vec<String> {
         fold(&format!("{} {}", self.given_name, self.family_name))
     }
+
+    /// What is written of the name: the kind and the text of each row.
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let parts = self.parts();
+        let of_pairs = pairs(&parts).into_iter().map(|pair| (self.kind.of_pairs(), pair));
+        let of_parts = parts.iter().map(|part| (self.kind.of_parts(), part.clone()));
+        of_parts.chain(of_pairs).collect()
+    }
 }
 
 /// Writes the parts of names. Their rows say that they are folded: the caller's part.
@@ -134,14 +151,14 @@ pub(super) async fn put(
 ) -> Result<(), PortError> {
     let renamed: Vec<&str> = people.iter().filter(|person| person.renamed).map(|person| person.id).collect();
     drop_all(unit, &renamed).await?;
-    let parts: Vec<(Kind, String, &str)> = people
+    let parts: Vec<(&str, String, &str)> = people
         .iter()
-        .flat_map(|person| person.parts().into_iter().map(|part| (person.kind, part, person.id)))
+        .flat_map(|person| person.rows().into_iter().map(|(kind, part)| (kind, part, person.id)))
         .collect();
     ADD_PARTS
         .run(unit, &parts, |(kind, part, id), arguments| {
             push(arguments, organization);
-            push(arguments, kind.as_str());
+            push(arguments, *kind);
             push(arguments, part);
             push(arguments, *id);
         })
@@ -171,7 +188,7 @@ async fn fold_kind(unit: &mut Unit, kind: Kind) -> Result<u64, PortError> {
     let rows = unit.rows(&find, bind![FOLD_ROWS]).await?;
     let ids = rows.iter().map(|row| row.column("id")).collect::<Result<Vec<&str>, _>>()?;
     drop_all(unit, &ids).await?;
-    let mut parts: Vec<(String, String, &str)> = Vec::new();
+    let mut parts: Vec<(String, &str, String, &str)> = Vec::new();
     for row in &rows {
         if !row.flag("found")? {
             continue;
@@ -184,12 +201,14 @@ async fn fold_kind(unit: &mut Unit, kind: Kind) -> Result<u64, PortError> {
             renamed: false,
         };
         let organization: String = row.column("organization")?;
-        parts.extend(person.parts().into_iter().map(|part| (organization.clone(), part, person.id)));
+        parts.extend(
+            person.rows().into_iter().map(|(kind, part)| (organization.clone(), kind, part, person.id)),
+        );
     }
     ADD_PARTS
-        .run(unit, &parts, |(organization, part, id), arguments| {
+        .run(unit, &parts, |(organization, kind, part, id), arguments| {
             push(arguments, organization);
-            push(arguments, kind.as_str());
+            push(arguments, *kind);
             push(arguments, part);
             push(arguments, *id);
         })

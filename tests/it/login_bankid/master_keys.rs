@@ -8,7 +8,7 @@ use guardian_auth::app;
 use guardian_auth::config::{Config, MasterKey};
 use guardian_auth::domain::password_reset::ResetMethod;
 use guardian_auth::domain::secret::Secret;
-use guardian_auth::flows::reseal::{Reseal, Summary};
+use guardian_auth::flows::reseal::{Pace, Reseal, Summary};
 use guardian_auth::proto::{self, BankIdDevice};
 use serde_json::json;
 
@@ -88,7 +88,7 @@ async fn reseal(bed: &Bed, order: &'static [&'static str]) -> Summary {
     keys(order)(&mut config);
     let reseal = app::reseal(&config).await.unwrap();
     let reseal = Reseal { clock: Arc::clone(&bed.service.clock) as _, ..reseal };
-    reseal.run(None, &mut |_| {}).await.unwrap()
+    reseal.run(Pace::Full, &mut |_| {}).await.unwrap()
 }
 
 /// What came of the requests for links: how many found the account, and how many did not.

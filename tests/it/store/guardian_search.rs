@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use guardian_auth::domain::directory::{GuardianRecord, SchoolRecord};
-use guardian_auth::domain::name_search::FOLD_VERSION;
+use guardian_auth::domain::name_search::{FOLD_VERSION, fold};
 use guardian_auth::domain::organization::Portal;
 use guardian_auth::ports::store::{GuardianQuery, GuardianSearchStore, SearchPlace};
 
@@ -207,6 +207,65 @@ async fn large_and_small_schools_are_searched_alike(world: World) {
     assert!(world.metrics.runs_of("search_guardians_by_name") > runs, "it began at the names");
 }
 
+/// Names of few letters, so that each word is the beginning of many of them, against the rule itself.
+async fn any_words_find_exactly_those_whom_they_fit(world: World) {
+    const LETTERS: [&str; 3] = ["a", "b", "c"];
+    let name = |seed: usize| -> String {
+        (0..1 + seed % 3).map(|place| LETTERS[(seed >> (2 * place)) % 3]).collect::<Vec<_>>().concat()
+    };
+    let names: Vec<(String, String)> = (0..300_usize)
+        .map(|seed| {
+            let (one, other, third) = (name(seed), name(seed * 7 + 3), name(seed * 13 + 5));
+            (if seed % 4 == 0 { format!("{one} {third}") } else { one }, other)
+        })
+        .collect();
+    world.import(vec![school("s"), child("c", "s")]).await;
+    let rows = names
+        .iter()
+        .enumerate()
+        .map(|(number, (given, family))| named(&format!("{number}"), given, family, &["c"]).into());
+    world.import(rows.collect()).await;
+    let mut ids = Vec::new();
+    for number in 0..names.len() {
+        ids.push(guardian_id(&world, &format!("g{number}")).await.as_str().to_owned());
+    }
+    let (everywhere, here) = (member(&world, &[]).await, member(&world, &["s"]).await);
+    for typed in ["a b", "c a", "ab c", "ba bb", "b", "a b c", "ab bc ca", "abc a", "cb ac b"] {
+        let fits = |(given, family): &(String, String)| {
+            let parts = fold(&format!("{given} {family}"));
+            typed.split(' ').all(|word| parts.iter().any(|part| part.starts_with(word)))
+        };
+        let expected: BTreeSet<String> =
+            ids.iter().zip(&names).filter(|(_, name)| fits(name)).map(|(id, _)| id.clone()).collect();
+        for who in [&everywhere, &here] {
+            let found = all_pages(&world, who, &by_name(typed), 7).await;
+            assert_eq!(found.len(), expected.len(), "{typed}: somebody is missing or shown twice");
+            assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{typed}");
+        }
+    }
+}
+
+/// Of more different names than one page looks at, the last one is the one.
+async fn a_page_that_looked_at_much_goes_on_where_it_ended(world: World) {
+    world.import(vec![school("s"), child("c", "s")]).await;
+    for batch in 0..10_usize {
+        let rows = (0..450).map(|number| {
+            let number = batch * 450 + number;
+            named(&format!("{number}"), &format!("Axel{number:05}"), "Berg", &["c"]).into()
+        });
+        world.import(rows.collect()).await;
+    }
+    world.import(vec![named("last", "Axelina", "Qvist", &["c"]).into()]).await;
+    let everywhere = member(&world, &[]).await;
+    let last = guardian_id(&world, "glast").await.as_str().to_owned();
+    assert_eq!(all_pages(&world, &everywhere, &by_name("axel qvi"), 50).await, [last]);
+    let start = SearchPlace::default();
+    let first = world.store.search_guardians(&everywhere.viewer(), &by_name("axel qvi"), &start, 50).await;
+    let first = first.expect("a page");
+    assert!(first.rows.is_empty() && first.next.is_some(), "it looked at everything");
+    assert_eq!(all_pages(&world, &everywhere, &by_name("axel berg"), 200).await.len(), 4_500);
+}
+
 async fn children_are_found_in_the_own_schools(world: World) {
     world.import(vec![school("s"), second_school(), child("c", "s"), named_child("d", "Alvar", "t")]).await;
     for (schools, expected) in [(&[][..], 2), (&["s"], 1), (&["t"], 1)] {
@@ -238,6 +297,8 @@ on_every_database! {
     names_of_before_are_folded_once,
     pages_show_everybody_once,
     large_and_small_schools_are_searched_alike,
+    any_words_find_exactly_those_whom_they_fit,
+    a_page_that_looked_at_much_goes_on_where_it_ended,
     children_are_found_in_the_own_schools,
     nobody_is_found_in_another_organization,
 }

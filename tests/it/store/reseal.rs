@@ -8,7 +8,7 @@ use guardian_auth::adapters::system::SystemEntropy;
 use guardian_auth::domain::id::{EvidenceId, GuardianId, ProposalId};
 use guardian_auth::domain::secret::Secret;
 use guardian_auth::domain::staff::Realm;
-use guardian_auth::flows::reseal::{Reseal, Summary};
+use guardian_auth::flows::reseal::{Pace, Reseal, Summary};
 use guardian_auth::flows::{eid_login, national_id, signing_keys};
 use guardian_auth::ports::key_vault::{KeyVault, Purpose};
 use guardian_auth::ports::store::{
@@ -42,7 +42,7 @@ async fn reseal(world: &World, ids: &[&str]) -> Summary {
         clock: TestClock::at(at(200)),
         entropy: Arc::new(SystemEntropy),
     };
-    reseal.run(None, &mut |_| {}).await.expect("it runs")
+    reseal.run(Pace::Full, &mut |_| {}).await.expect("it runs")
 }
 
 fn canonical(number: &str) -> String {

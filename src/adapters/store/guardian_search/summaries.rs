@@ -48,10 +48,10 @@ struct KnownChild {
 }
 
 impl KnownChild {
-    /// The first part of the name that the longest of the words begins, if all words fit.
+    /// [`NameWords::first_match`] of the name.
     fn first_match(&self, words: &NameWords) -> Option<String> {
         let parts = Named::child(&self.id, &self.given_name, &self.family_name).parts();
-        words.first_match(&parts).map(str::to_owned)
+        words.first_match(&parts)
     }
 }
 
