@@ -42,7 +42,7 @@ const MEMBERS: [&str; 2] = ["organization", "school"];
 
 /// Guardians of a page. In a small town a full name has one bearer, in a large one a hundred: with long pages the figure
 /// would tell how long it takes to show more people, not to find them.
-const PAGE: u32 = 10;
+const PAGE: i32 = 10;
 
 /// The school of the second member.
 const SCHOOL: usize = 3;
