@@ -15,6 +15,7 @@ mod mail;
 mod oidc;
 mod organizations;
 mod reader;
+mod redis_servers;
 #[cfg(feature = "dev")]
 mod simulated;
 mod sms;
@@ -39,6 +40,7 @@ pub use log::{Log, LogLevel};
 pub use mail::{Mail, Smtp, SmtpSecurity};
 pub use oidc::{OidcAccess, OidcClientAuth, OidcPushed};
 pub use reader::KeyReference;
+pub use redis_servers::{HostPort, Redis, RedisLogin, RedisServers, RedisTls};
 #[cfg(feature = "dev")]
 pub use simulated::SimulatedEids;
 pub use sms::Sms;

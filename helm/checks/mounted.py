@@ -13,7 +13,9 @@ BINARY = os.environ.get("GUARDIAN_AUTH", str(chart.ROOT / "target" / "debug" / "
 CONTENT = {
     "database/url": b"postgres://guardian@127.0.0.1:1/guardian",
     "migration/url": b"postgres://owner@127.0.0.1:1/guardian",
-    "redis/url": b"redis://127.0.0.1:1/0",
+    "redis/url": b"rediss://127.0.0.1:1/0",
+    "redis/password": b"not a password",
+    "redis/sentinel-password": b"not a password",
     "mail/password": b"not a password",
     "sms/password": b"not a password",
 }

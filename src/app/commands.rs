@@ -109,7 +109,7 @@ pub async fn probe(config: &Config) -> Vec<(String, Result<String, String>)> {
         StoreBackend::Postgres { .. } => ("store (postgres)", "PostgreSQL"),
     };
     let mut found = vec![(store_name.to_owned(), probe_store(config, backend).await)];
-    if matches!(config.limits.backend, LimitsBackend::Redis { .. }) {
+    if matches!(config.limits.backend, LimitsBackend::Redis(_)) {
         let result = parts::probe_redis(config).await.map_err(|error| format!("{error:#}"));
         found.push(("limits (redis)".to_owned(), result));
     }

@@ -16,14 +16,16 @@ use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::argon2::{Argon2Pool, HasherMetrics, PoolSettings};
 use crate::adapters::key_vault::{DerivedKeyVault, MasterKey};
 use crate::adapters::limiter::{
-    BucketKeys, LimiterKey, LimiterMetrics, MemoryLimiter, RedisLimiter, RedisSettings, RedisTopology,
-    ResilientLimiter,
+    BucketKeys, LimiterKey, LimiterMetrics, MemoryLimiter, RedisIdentity, RedisLimiter, RedisLogin,
+    RedisNode, RedisSettings, RedisTls, RedisTopology, ResilientLimiter,
 };
 use crate::adapters::messenger::{
     ElksSender, ElksSettings, FolderSender, Login, Security, SmtpSender, SmtpSettings,
 };
 use crate::adapters::store::{SqlStore, StoreConfig, StoreMetrics};
-use crate::config::{Config, LimitsBackend, Listen, Mail, Smtp, SmtpSecurity, StoreBackend};
+use crate::config::{
+    self, Config, HostPort, LimitsBackend, Listen, Mail, RedisServers, Smtp, SmtpSecurity, StoreBackend,
+};
 use crate::domain::secret::Secret;
 use crate::flows::outbox::TextQuotas;
 use crate::flows::signing_keys::SigningKeyFlow;
@@ -165,7 +167,7 @@ pub(super) fn limiter(
     let local = MemoryLimiter::new(keys(), clock, config.limits.replicas, metrics.clone());
     Ok(match &config.limits.backend {
         LimitsBackend::Memory => Arc::new(local),
-        LimitsBackend::Redis { .. } => {
+        LimitsBackend::Redis(_) => {
             let settings = redis_settings(config)?;
             let shared = RedisLimiter::start(settings, metrics.clone(), tasks, stop)?;
             Arc::new(ResilientLimiter::new(keys(), shared, local, metrics))
@@ -176,11 +178,44 @@ pub(super) fn limiter(
 fn redis_settings(config: &Config) -> anyhow::Result<RedisSettings> {
     match &config.limits.backend {
         LimitsBackend::Memory => bail!("limits.backend is not redis"),
-        LimitsBackend::Redis { url, timeout } => {
-            let mut settings = RedisSettings::new(RedisTopology::Standalone { url: copy(url) });
-            settings.budget = *timeout;
+        LimitsBackend::Redis(redis) => {
+            let mut settings = RedisSettings::new(redis_topology(&redis.servers));
+            settings.tls = redis.tls.as_ref().map(redis_tls);
+            settings.budget = redis.timeout;
             Ok(settings)
         }
+    }
+}
+
+fn redis_topology(servers: &RedisServers) -> RedisTopology {
+    let nodes = |nodes: &[HostPort]| {
+        nodes.iter().map(|node| RedisNode { host: node.host.clone(), port: node.port }).collect()
+    };
+    let login = |login: &config::RedisLogin| RedisLogin {
+        username: login.username.clone(),
+        password: login.password.as_ref().map(copy),
+    };
+    match servers {
+        RedisServers::Standalone { url } => RedisTopology::Standalone { url: copy(url) },
+        RedisServers::Sentinel { sentinels, master_name, sentinel_login, login: at_primary } => {
+            RedisTopology::Sentinel {
+                sentinels: nodes(sentinels),
+                master_name: master_name.clone(),
+                sentinel_login: login(sentinel_login),
+                login: login(at_primary),
+            }
+        }
+        RedisServers::Cluster { nodes: seeds, login: at_nodes } => {
+            RedisTopology::Cluster { seeds: nodes(seeds), login: login(at_nodes) }
+        }
+    }
+}
+
+fn redis_tls(tls: &config::RedisTls) -> RedisTls {
+    let identity = tls.identity.clone();
+    RedisTls {
+        ca_file: tls.ca_file.clone(),
+        identity: identity.map(|(certificate_file, key_file)| RedisIdentity { certificate_file, key_file }),
     }
 }
 
@@ -225,8 +260,8 @@ fn copy(secret: &Secret<String>) -> Secret<String> {
 
 /// Whether Redis lets us in and knows what the limiter asks of it.
 pub(super) async fn probe_redis(config: &Config) -> anyhow::Result<String> {
-    let took = RedisLimiter::probe(redis_settings(config)?).await?;
-    Ok(format!("Redis answers a decision in {} ms", took.as_millis()))
+    let reached = RedisLimiter::probe(redis_settings(config)?).await?;
+    Ok(format!("Redis answers: {reached}"))
 }
 
 /// Where mails go.

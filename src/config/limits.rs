@@ -1,11 +1,8 @@
 //! `limits`: where the counters of the rate limits are kept.
 
-use std::time::Duration;
-
-use crate::domain::secret::Secret;
-
-use super::form::{Choice, Count, Span, Text};
+use super::form::{Choice, Count};
 use super::reader::Reader;
+use super::redis_servers::{self, Redis};
 
 /// Where the counters of the rate limits are kept.
 #[derive(Debug)]
@@ -22,12 +19,7 @@ pub enum LimitsBackend {
     /// In this process.
     Memory,
     /// Shared by all replicas.
-    Redis {
-        /// `rediss://user:password@host:port/database`.
-        url: Secret<String>,
-        /// Time for one decision; after it the local counters decide.
-        timeout: Duration,
-    },
+    Redis(Box<Redis>),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -45,25 +37,10 @@ pub(super) fn read(limits: &mut Reader<'_>) -> Option<Limits> {
         &Count(1..=1000),
         1,
     );
-    let redis = limits.chosen_section("redis", Some(kind == Kind::Redis), |redis| {
-        let url = redis.secret("url", "`redis://` or `rediss://` URL", &Text(1..=2000), check_url);
-        let bounds = Span(Duration::from_millis(1)..=Duration::from_secs(1));
-        let timeout = redis.or(
-            "timeout",
-            "time for one decision; after it this process's own counters decide",
-            &bounds,
-            Duration::from_millis(50),
-        );
-        Some(LimitsBackend::Redis { url: url?, timeout })
-    });
+    let redis = limits.chosen_section("redis", Some(kind == Kind::Redis), redis_servers::read);
     let backend = match kind {
         Kind::Memory => LimitsBackend::Memory,
-        Kind::Redis => redis??,
+        Kind::Redis => LimitsBackend::Redis(Box::new(redis??)),
     };
     Some(Limits { backend, replicas })
-}
-
-fn check_url(url: &str) -> Result<(), &'static str> {
-    let known = url.starts_with("redis://") || url.starts_with("rediss://");
-    if known { Ok(()) } else { Err("does not begin with redis:// or rediss://") }
 }

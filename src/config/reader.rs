@@ -196,13 +196,44 @@ impl<'t> Reader<'t> {
         chosen: Option<bool>,
         read: impl FnOnce(&mut Reader<'t>) -> T,
     ) -> Option<T> {
+        self.section_chosen_by(name, chosen, "choose it by `backend`, or remove it", read)
+    }
+
+    /// The same where another key than `backend` chooses.
+    pub(super) fn section_chosen_by<T>(
+        &mut self,
+        name: &str,
+        chosen: Option<bool>,
+        remedy: &'static str,
+        read: impl FnOnce(&mut Reader<'t>) -> T,
+    ) -> Option<T> {
         if chosen == Some(true) || self.journal.describing {
             return Some(self.section(name, read));
         }
         if chosen.is_none() {
             return self.optional_section(name, read);
         }
-        self.spot(name)?.wrong("is given but not chosen", "choose it by `backend`, or remove it")
+        self.spot(name)?.wrong("is given but not chosen", remedy)
+    }
+
+    /// Keys of this section that go with a choice: read if it was made; else a fault, in these words, for each that is
+    /// given.
+    pub(super) fn only_if<T>(
+        &mut self,
+        chosen: bool,
+        names: &[&str],
+        (what, remedy): (&str, &str),
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        if chosen || self.journal.describing {
+            return read(self);
+        }
+        for name in names {
+            if let Some(spot) = self.spot(name) {
+                spot.wrong::<()>(what, remedy);
+            }
+        }
+        None
     }
 
     /// A list of tables that must not be empty; each element is read by `read`.

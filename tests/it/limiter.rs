@@ -2,11 +2,13 @@
 
 mod accuracy;
 mod cardinality;
+mod cluster;
 mod conformance;
 mod model;
 mod outage;
 mod race;
 mod redis_rules;
+mod sentinel;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -14,8 +16,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use guardian_auth::adapters::limiter::{
-    BucketKeys, LimiterKey, LimiterMetrics, MemoryLimiter, RedisLimiter, RedisSettings, RedisTime,
-    RedisTopology, ResilientLimiter,
+    BucketKeys, LimiterKey, LimiterMetrics, MemoryLimiter, RedisLimiter, RedisLogin, RedisSettings,
+    RedisTime, RedisTls, RedisTopology, ResilientLimiter,
 };
 use guardian_auth::domain::client::Network;
 use guardian_auth::domain::identifier::{LeadingZeros, LoginName};
@@ -79,32 +81,40 @@ struct Replica {
 
 /// How a replica is set up; the rest is as in production.
 struct Plan {
-    redis_url: String,
+    topology: RedisTopology,
+    tls: Option<RedisTls>,
     replicas: u32,
     budget: Duration,
     /// Time of all counters, in Redis too.
     clock: Arc<HandSetClock>,
     organization: OrganizationId,
-    root_certificates_pem: Option<Vec<u8>>,
 }
 
 impl Plan {
     /// A lone replica with all the time in the world.
     fn patient(redis_url: &str) -> Self {
+        Self::patient_on(RedisTopology::Standalone { url: Secret::new(redis_url.to_owned()) }, None)
+    }
+
+    /// The same on several servers.
+    fn patient_on(topology: RedisTopology, tls: Option<RedisTls>) -> Self {
         Self {
-            redis_url: redis_url.to_owned(),
+            topology,
+            tls,
             replicas: 1,
             budget: PATIENT,
             clock: HandSetClock::new(),
             organization: new_organization(),
-            root_certificates_pem: None,
         }
     }
 
     /// A lone replica with the budget of production.
     fn in_production(redis_url: &str) -> Self {
-        let budget = guardian_auth::adapters::limiter::DECISION_BUDGET;
-        Self { budget, ..Self::patient(redis_url) }
+        Self::patient(redis_url).with_budget_of_production()
+    }
+
+    fn with_budget_of_production(self) -> Self {
+        Self { budget: guardian_auth::adapters::limiter::DECISION_BUDGET, ..self }
     }
 
     fn start(&self) -> Replica {
@@ -114,12 +124,11 @@ impl Plan {
     fn start_with(&self, tasks: &TaskTracker, stop: &CancellationToken) -> Replica {
         let mut registry = Registry::default();
         let metrics = LimiterMetrics::register(&mut registry);
-        let topology = RedisTopology::Standalone { url: Secret::new(self.redis_url.clone()) };
         let settings = RedisSettings {
+            topology: same(&self.topology),
+            tls: self.tls.clone(),
             budget: self.budget,
             time: RedisTime::Clock(self.clock.clone()),
-            root_certificates_pem: self.root_certificates_pem.clone(),
-            ..RedisSettings::new(topology)
         };
         let shared = RedisLimiter::start(settings, metrics.clone(), tasks, stop).expect("a good address");
         let local = MemoryLimiter::new(keys(), self.clock.clone(), self.replicas, metrics.clone());
@@ -219,6 +228,29 @@ impl Replica {
         prometheus_client::encoding::text::encode(&mut text, &self.registry).expect("metrics are text");
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         value.map_or(0, |value| value.parse().expect("a number"))
+    }
+}
+
+/// Secrets are not copied by accident: here on purpose.
+fn same(topology: &RedisTopology) -> RedisTopology {
+    let secret = |secret: &Secret<String>| Secret::new(secret.expose().clone());
+    let login = |login: &RedisLogin| RedisLogin {
+        username: login.username.clone(),
+        password: login.password.as_ref().map(secret),
+    };
+    match topology {
+        RedisTopology::Standalone { url } => RedisTopology::Standalone { url: secret(url) },
+        RedisTopology::Sentinel { sentinels, master_name, sentinel_login, login: at_primary } => {
+            RedisTopology::Sentinel {
+                sentinels: sentinels.clone(),
+                master_name: master_name.clone(),
+                sentinel_login: login(sentinel_login),
+                login: login(at_primary),
+            }
+        }
+        RedisTopology::Cluster { seeds, login: at_nodes } => {
+            RedisTopology::Cluster { seeds: seeds.clone(), login: login(at_nodes) }
+        }
     }
 }
 

@@ -119,8 +119,8 @@ fn without_limits(config: &mut Config) {
 
 /// A flood on a busy machine must not look like an outage of Redis.
 fn patient(config: &mut Config) {
-    if let LimitsBackend::Redis { timeout, .. } = &mut config.limits.backend {
-        *timeout = Duration::from_secs(30);
+    if let LimitsBackend::Redis(redis) = &mut config.limits.backend {
+        redis.timeout = Duration::from_secs(30);
     }
 }
 

@@ -51,6 +51,7 @@ mod outage;
 mod overload;
 mod password_reset;
 mod password_rules;
+mod redis_failover;
 mod session;
 mod signing_keys;
 #[cfg(feature = "dev")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use guardian_auth::config::{LimitsBackend, StoreBackend};
+use guardian_auth::config::{LimitsBackend, Redis, StoreBackend};
 use guardian_auth::domain::secret::Secret;
 use guardian_auth::proto::Portal;
 use tonic::Code;
@@ -31,7 +31,7 @@ async fn service_on(redis: &RedisServer) -> Service {
     let url = redis.url();
     Service::start_with(Parts::Shared, |config| {
         let timeout = Duration::from_millis(50);
-        config.limits.backend = LimitsBackend::Redis { url: Secret::new(url), timeout };
+        config.limits.backend = LimitsBackend::Redis(Box::new(Redis::standalone(Secret::new(url), timeout)));
         config.limits.replicas = 2;
     })
     .await
@@ -98,7 +98,8 @@ async fn b25_no_free_guesses_while_redis_is_away() {
         service
             .replica_with(|config| {
                 let timeout = Duration::from_millis(50);
-                config.limits.backend = LimitsBackend::Redis { url: Secret::new(url), timeout };
+                config.limits.backend =
+                    LimitsBackend::Redis(Box::new(Redis::standalone(Secret::new(url), timeout)));
                 config.limits.replicas = 2;
             })
             .await

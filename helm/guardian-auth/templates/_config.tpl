@@ -83,8 +83,7 @@ limits:
   {{- /* SQLite is replaced, not rolled: there is never a second process. */}}
   replicas: {{ $postgres | ternary (add1 (include "guardian-auth.mostReplicas" . | int)) 1 }}
   {{- if .Values.redis.enabled }}
-  redis:
-    url_file: {{ $paths.secrets }}/redis/url
+  {{- include "guardian-auth.derivedRedis" . | nindent 2 }}
   {{- end }}
 hash:
   memory_limit_mib: {{ include "guardian-auth.mebibytes" .Values.resources.limits.memory }}
@@ -112,6 +111,50 @@ sms:
 workers:
   {{- /* A Deployment of workers switches it on by a variable. */}}
   enabled: {{ not .Values.workers.separate }}
+{{- end -}}
+
+{{/* How Redis is found, and who we are there. */}}
+{{- define "guardian-auth.derivedRedis" -}}
+{{- $files := printf "%s/redis" (include "guardian-auth.paths" . | fromYaml).secrets -}}
+{{- $secrets := .Values.secrets.redis -}}
+{{- with .Values.redis -}}
+redis:
+  mode: {{ .mode }}
+  {{- if eq .mode "standalone" }}
+  url_file: {{ $files }}/url
+  {{- else }}
+  {{- with .username }}
+  username: {{ . | quote }}
+  {{- end }}
+  {{- if $secrets.passwordKey }}
+  password_file: {{ $files }}/password
+  {{- end }}
+  {{ .mode }}:
+    addresses: {{ toJson .addresses }}
+    {{- if eq .mode "sentinel" }}
+    master_name: {{ .sentinel.masterName | quote }}
+    {{- with .sentinel.username }}
+    username: {{ . | quote }}
+    {{- end }}
+    {{- if $secrets.sentinelPasswordKey }}
+    password_file: {{ $files }}/sentinel-password
+    {{- end }}
+    {{- end }}
+  {{- end }}
+  {{- if or .tls.enabled $secrets.caKey $secrets.clientCertificate }}
+  tls:
+    {{- if .tls.enabled }}
+    enabled: true
+    {{- end }}
+    {{- if $secrets.caKey }}
+    ca_file: {{ $files }}/ca.crt
+    {{- end }}
+    {{- if $secrets.clientCertificate }}
+    certificate_file: {{ $files }}/tls.crt
+    key_file: {{ $files }}/tls.key
+    {{- end }}
+  {{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* The whole configuration file. */}}
@@ -151,7 +194,7 @@ made from it, so that what is mounted is what is named in the configuration.
 {{- $smtp := (.Values.config.mail | default dict).smtp | default dict -}}
 {{- $used := dict
     "database" (eq .Values.database.backend "postgres" | ternary "url" "")
-    "redis" (.Values.redis.enabled | ternary "url" "")
+    "redis" (and .Values.redis.enabled (eq .Values.redis.mode "standalone") | ternary "url" "")
     "mail" (empty $smtp.user | ternary "" "password")
     "sms" (empty .Values.config.sms | ternary "" "password") -}}
 {{- range $what, $path := $used -}}
@@ -159,8 +202,23 @@ made from it, so that what is mounted is what is named in the configuration.
 {{- if $path -}}
 {{- $files = append $files (dict "secret" (default $all $entry.existingSecret) "key" $entry.key "path" (printf "%s/%s" $what $path)) -}}
 {{- end -}}
-{{- if and $entry.caKey (or $path (and (eq $what "mail") $smtp)) -}}
+{{- if and $entry.caKey (or $path (and (eq $what "mail") $smtp) (and (eq $what "redis") $.Values.redis.enabled)) -}}
 {{- $files = append $files (dict "secret" (default $all $entry.existingSecret) "key" $entry.caKey "path" (printf "%s/ca.crt" $what)) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.redis.enabled -}}
+{{- with $secrets.redis -}}
+{{- $secret := default $all .existingSecret -}}
+{{- if .passwordKey -}}
+{{- $files = append $files (dict "secret" $secret "key" .passwordKey "path" "redis/password") -}}
+{{- end -}}
+{{- if .sentinelPasswordKey -}}
+{{- $files = append $files (dict "secret" $secret "key" .sentinelPasswordKey "path" "redis/sentinel-password") -}}
+{{- end -}}
+{{- if .clientCertificate -}}
+{{- $files = append $files (dict "secret" .clientCertificate "key" "tls.crt" "path" "redis/tls.crt") -}}
+{{- $files = append $files (dict "secret" .clientCertificate "key" "tls.key" "path" "redis/tls.key") -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml (dict "files" $files) -}}

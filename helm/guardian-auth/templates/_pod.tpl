@@ -14,10 +14,6 @@ readOnlyRootFilesystem: true
 {{- $root := .root -}}
 {{- $paths := include "guardian-auth.paths" $root | fromYaml -}}
 {{- $environment := .environment | default dict -}}
-{{- if and $root.Values.redis.enabled $root.Values.secrets.redis.caKey -}}
-{{- /* Redis alone is checked against the authorities of the system, and this names them. */ -}}
-{{- $environment = merge $environment (dict "SSL_CERT_FILE" (printf "%s/redis/ca.crt" $paths.secrets)) -}}
-{{- end -}}
 name: {{ .name }}
 image: {{ include "guardian-auth.image" $root }}
 imagePullPolicy: {{ $root.Values.image.pullPolicy }}

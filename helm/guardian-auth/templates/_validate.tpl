@@ -5,7 +5,7 @@ value to set. One template per subject; each prints a fault a line.
 
 {{- define "guardian-auth.validate" -}}
 {{- $faults := list -}}
-{{- range $subject := list "config" "secrets" "tls" "replicas" "hash" "network" "exposure" "monitoring" "environment" -}}
+{{- range $subject := list "config" "secrets" "redis" "tls" "replicas" "hash" "network" "exposure" "monitoring" "environment" -}}
 {{- range splitList "\n" (include (printf "guardian-auth.validate.%s" $subject) $) -}}
 {{- with trim . }}{{ $faults = append $faults . }}{{ end -}}
 {{- end -}}
@@ -39,8 +39,15 @@ callers: at least one is needed; write it under its name
     "store.postgres.url_file" "secrets.database"
     "limits.backend" "redis.enabled"
     "limits.replicas" "replicaCount or autoscaling.maxReplicas"
+    "limits.redis.mode" "redis.mode"
     "limits.redis.url" "secrets.redis"
     "limits.redis.url_file" "secrets.redis"
+    "limits.redis.username" "redis.username"
+    "limits.redis.password" "secrets.redis.passwordKey"
+    "limits.redis.password_file" "secrets.redis.passwordKey"
+    "limits.redis.sentinel" "redis.addresses and redis.sentinel"
+    "limits.redis.cluster" "redis.addresses"
+    "limits.redis.tls" "redis.tls and secrets.redis"
     "hash.memory_limit_mib" "resources.limits.memory"
     "mail.smtp.password" "secrets.mail"
     "mail.smtp.password_file" "secrets.mail"
@@ -123,6 +130,73 @@ secrets.migration: nothing migrates with migrations.mode none; leave it out
 {{- end }}
 {{- if and $secrets.migration.existingSecret (not $secrets.migration.key) }}
 secrets.migration.key: is required with secrets.migration.existingSecret
+{{- end }}
+{{- end -}}
+
+{{- define "guardian-auth.validate.redis" -}}
+{{- $secrets := .Values.secrets.redis }}
+{{- $egress := .Values.networkPolicy.egress }}
+{{- with .Values.redis }}
+{{- $standalone := eq .mode "standalone" }}
+{{- $sentinel := eq .mode "sentinel" }}
+{{- if not .enabled }}
+{{- if not $standalone }}
+redis.mode: nothing is counted in Redis with redis.enabled false; leave it out, or enable it
+{{- end }}
+{{- else }}
+{{- if $standalone }}
+{{- $others := dict
+    "redis.addresses" .addresses
+    "redis.username" .username
+    "redis.tls.enabled" .tls.enabled
+    "secrets.redis.passwordKey" $secrets.passwordKey }}
+{{- range $name, $value := $others }}
+{{- if $value }}
+{{ $name }}: is for redis.mode sentinel and cluster; leave it out, and write it into the URL of secrets.redis.key
+{{- end }}
+{{- end }}
+{{- else }}
+{{- if not .addresses }}
+redis.addresses: is required with redis.mode {{ .mode }}; name {{ $sentinel | ternary "the Sentinels" "some nodes of the cluster" }}
+{{- end }}
+{{- if and .username (not $secrets.passwordKey) }}
+secrets.redis.passwordKey: is required with redis.username; name the key with its password
+{{- end }}
+{{- range $name, $value := dict "caKey" $secrets.caKey "clientCertificate" $secrets.clientCertificate }}
+{{- if and $value (not $.Values.redis.tls.enabled) }}
+secrets.redis.{{ $name }}: certificates need TLS; set redis.tls.enabled, or leave it out
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if $sentinel }}
+{{- if not .sentinel.masterName }}
+redis.sentinel.masterName: is required with redis.mode sentinel; write the name of `sentinel monitor`
+{{- end }}
+{{- if and .sentinel.username (not $secrets.sentinelPasswordKey) }}
+secrets.redis.sentinelPasswordKey: is required with redis.sentinel.username; name the key with its password
+{{- end }}
+{{- else }}
+{{- $others := dict
+    "redis.sentinel.masterName" .sentinel.masterName
+    "redis.sentinel.username" .sentinel.username
+    "secrets.redis.sentinelPasswordKey" $secrets.sentinelPasswordKey
+    "networkPolicy.egress.sentinel.to" $egress.sentinel.to }}
+{{- range $name, $value := $others }}
+{{- if $value }}
+{{ $name }}: is for redis.mode sentinel; leave it out
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if $.Values.networkPolicy.enabled }}
+{{- $what := $sentinel | ternary "sentinel" "redis" }}
+{{- $port := (get $egress $what).port | int | toString }}
+{{- range .addresses }}
+{{- if ne (splitList ":" . | last) $port }}
+networkPolicy.egress.{{ $what }}.port: is {{ $port }}, and redis.addresses has {{ . }}; write the same port
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -223,7 +297,7 @@ monitoring.prometheusRule.disabled: there is no alert {{ . }}; the names are in 
 {{- end -}}
 
 {{- define "guardian-auth.validate.environment" -}}
-{{- $names := list "SSL_CERT_FILE" "GUARDIAN_AUTH__WORKERS__ENABLED" "GUARDIAN_AUTH__STORE__POSTGRES__URL_FILE" }}
+{{- $names := list "GUARDIAN_AUTH__WORKERS__ENABLED" "GUARDIAN_AUTH__STORE__POSTGRES__URL_FILE" }}
 {{- range .Values.extraEnv }}
 {{- if has .name $names }}
 extraEnv: {{ .name }} is set by the chart, or named twice; leave it out

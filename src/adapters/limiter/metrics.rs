@@ -1,6 +1,8 @@
 //! What the limiter tells of itself: counters without any name of a person, account or network.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -22,8 +24,10 @@ pub const LOCAL_KEYS: &str = "guardian_auth_limiter_local_keys";
 pub const LOCAL_KEYS_REFUSED: &str = "guardian_auth_limiter_local_keys_refused";
 /// Failed calls to Redis by `kind`. Exposed with the suffix `_total`.
 pub const REDIS_ERRORS: &str = "guardian_auth_limiter_redis_errors";
-/// 1 while decisions are made by Redis, 0 while they are made from this process's own counters.
+/// 1 while decisions are made by Redis, 0 while some or all are made from this process's own counters.
 pub const REDIS_UP: &str = "guardian_auth_limiter_redis_up";
+/// Servers of Redis that hold counters, by `state` (`up`, `down`): one, or the primaries of a cluster.
+pub const REDIS_NODES: &str = "guardian_auth_limiter_redis_nodes";
 
 /// Upper bounds in seconds: the budget of a decision is 0.05.
 const ROUND_TRIP_BUCKETS: [f64; 9] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05];
@@ -48,8 +52,12 @@ pub(super) enum ErrorKind {
     Timeout,
     /// Refused, reset or closed.
     Connection,
-    /// The server became a replica.
+    /// The server became a replica, or has lost its own and takes no writes without them.
     ReadOnly,
+    /// The slot is on another server of the cluster, or on its way there.
+    Moved,
+    /// The cluster serves no slots, or not this one.
+    ClusterDown,
     /// The server is reading its data from disk.
     Loading,
     /// The server has no memory for new keys; it runs without eviction, since to evict is to forget attempts.
@@ -76,6 +84,8 @@ label_values!(ErrorKind {
     Timeout => "timeout",
     Connection => "connection",
     ReadOnly => "readonly",
+    Moved => "moved",
+    ClusterDown => "cluster_down",
     Loading => "loading",
     OutOfMemory => "out_of_memory",
     Denied => "denied",
@@ -93,6 +103,71 @@ struct ErrorLabels {
     kind: ErrorKind,
 }
 
+/// Whether a server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum NodeState {
+    Up,
+    Down,
+}
+
+label_values!(NodeState { Up => "up", Down => "down" });
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NodeLabels {
+    state: NodeState,
+}
+
+/// The servers that hold counters. Locked when one comes or goes, never by a decision.
+#[derive(Debug, Default)]
+struct Servers(Mutex<ServerCounts>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ServerCounts {
+    up: i64,
+    down: i64,
+}
+
+/// One server that holds counters, in the metrics for as long as this lives. Down at first.
+#[derive(Debug)]
+pub(super) struct Presence {
+    up: AtomicBool,
+    metrics: LimiterMetrics,
+}
+
+impl Presence {
+    pub(super) fn new(metrics: LimiterMetrics) -> Self {
+        metrics.count_servers(|counts| counts.down += 1);
+        Self { up: AtomicBool::new(false), metrics }
+    }
+
+    pub(super) fn set(&self, up: bool) {
+        if self.up.swap(up, Ordering::Relaxed) != up {
+            let change = if up { 1 } else { -1 };
+            self.metrics.count_servers(|counts| {
+                counts.up += change;
+                counts.down -= change;
+            });
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let up = self.is_up();
+        self.metrics.count_servers(|counts| {
+            if up {
+                counts.up -= 1;
+            } else {
+                counts.down -= 1;
+            }
+        });
+    }
+}
+
 /// The limiter's metrics; clones count into the same series.
 #[derive(Clone, Debug)]
 pub struct LimiterMetrics {
@@ -106,6 +181,9 @@ pub struct LimiterMetrics {
     local_keys_refused: Counter,
     redis_errors: Family<ErrorLabels, Counter>,
     redis_up: Gauge,
+    nodes_up: Gauge,
+    nodes_down: Gauge,
+    servers: Arc<Servers>,
 }
 
 impl LimiterMetrics {
@@ -113,6 +191,7 @@ impl LimiterMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let decisions = Family::<DecisionLabels, Counter>::default();
         let series = |outcome, mode| decisions.get_or_create_owned(&DecisionLabels { outcome, mode });
+        let nodes = Family::<NodeLabels, Gauge>::default();
         let metrics = Self {
             admitted_shared: series(Outcome::Admitted, Mode::Shared),
             admitted_local: series(Outcome::Admitted, Mode::Local),
@@ -124,6 +203,9 @@ impl LimiterMetrics {
             local_keys_refused: Counter::default(),
             redis_errors: Family::default(),
             redis_up: Gauge::default(),
+            nodes_up: nodes.get_or_create_owned(&NodeLabels { state: NodeState::Up }),
+            nodes_down: nodes.get_or_create_owned(&NodeLabels { state: NodeState::Down }),
+            servers: Arc::default(),
         };
         registry.register(DECISIONS, "Decisions of the rate limiter", decisions);
         let round_trip = metrics.round_trip_seconds.clone();
@@ -138,6 +220,7 @@ impl LimiterMetrics {
             refused,
         );
         registry.register(REDIS_ERRORS, "Failed calls to Redis", metrics.redis_errors.clone());
+        registry.register(REDIS_NODES, "Servers of Redis that hold counters", nodes);
         registry.register(
             REDIS_UP,
             "1 while Redis decides, 0 while local counters do",
@@ -175,7 +258,11 @@ impl LimiterMetrics {
         self.redis_errors.get_or_create(&ErrorLabels { kind }).inc();
     }
 
-    pub(super) fn redis_is_up(&self, up: bool) {
-        self.redis_up.set(i64::from(up));
+    fn count_servers(&self, change: impl FnOnce(&mut ServerCounts)) {
+        let mut counts = self.servers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut counts);
+        self.nodes_up.set(counts.up);
+        self.nodes_down.set(counts.down);
+        self.redis_up.set(i64::from(counts.up > 0 && counts.down == 0));
     }
 }

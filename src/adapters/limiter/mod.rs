@@ -1,6 +1,8 @@
 //! Answers `RateLimiter`: in this process, in Redis, or in Redis with this process as the fallback.
 
+mod access;
 mod breaker;
+mod cluster;
 mod fallback;
 mod gcra;
 mod keys;
@@ -9,14 +11,19 @@ mod memory;
 mod metrics;
 mod redis;
 mod script;
+mod sentinel;
+mod settings;
+mod slots;
 
-pub use self::redis::{
-    DECISION_BUDGET, InvalidRedisAddress, RedisLimiter, RedisSettings, RedisTime, RedisTopology,
-};
+pub use self::redis::{Reached, RedisLimiter};
 pub use fallback::ResilientLimiter;
 pub use keys::{BucketKeys, LimiterKey};
 pub use memory::{CAPACITY, MemoryLimiter};
 pub use metrics::{
-    DECISIONS, GIVE_BACKS_DROPPED, LOCAL_KEYS, LOCAL_KEYS_REFUSED, LimiterMetrics, REDIS_ERRORS, REDIS_UP,
-    ROUND_TRIP_SECONDS,
+    DECISIONS, GIVE_BACKS_DROPPED, LOCAL_KEYS, LOCAL_KEYS_REFUSED, LimiterMetrics, REDIS_ERRORS, REDIS_NODES,
+    REDIS_UP, ROUND_TRIP_SECONDS,
+};
+pub use settings::{
+    DECISION_BUDGET, InvalidRedisSettings, RedisIdentity, RedisLogin, RedisNode, RedisSettings, RedisTime,
+    RedisTls, RedisTopology,
 };

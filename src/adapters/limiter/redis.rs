@@ -1,27 +1,26 @@
 //! The limiter in Redis: counters shared by all replicas, one script and one round trip a decision.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisResult, TlsCertificates};
+use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::domain::secret::Secret;
-use crate::ports::clock::Clock;
 use crate::ports::error::PortError;
 
+use super::access::Access;
+use super::cluster::Cluster;
 use super::keys::Buckets;
-use super::link::{Away, Link};
+use super::link::{Away, Link, Way};
 use super::metrics::LimiterMetrics;
-use super::script::{Action, GcraScript};
-
-/// A decision takes no longer than this, or is made from local counters.
-pub const DECISION_BUDGET: Duration = Duration::from_millis(50);
+use super::script::{Action, Call, Trouble};
+use super::sentinel::Sentinels;
+use super::settings::{InvalidRedisSettings, RedisNode, RedisSettings, RedisTime, RedisTls, RedisTopology};
 
 /// Give-backs waiting to be sent at most; at 100 right passwords a second, ten seconds' worth.
 const GIVE_BACK_QUEUE: usize = 1024;
@@ -32,85 +31,114 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 /// Give-backs sent together.
 const GIVE_BACK_BATCH: usize = 64;
 
-/// How the Redis of an installation is found.
-#[derive(Debug)]
-pub enum RedisTopology {
-    /// One server, or a name that leads to the primary.
-    Standalone {
-        /// `redis://user:password@host:port/0`, or `rediss://…` for TLS.
-        url: Secret<String>,
-    },
+/// Where the server is that counts for an organization.
+enum Route {
+    /// There is one.
+    One(Arc<Link>),
+    /// It depends on the organization.
+    Cluster(Arc<Cluster>),
 }
 
-/// Whose clock counts.
-pub enum RedisTime {
-    /// The clock of Redis: all replicas see the same time.
-    Server,
-    /// A clock of the caller, for tests.
-    Clock(Arc<dyn Clock>),
-}
-
-/// What the limiter needs to know of Redis.
-pub struct RedisSettings {
-    /// Where it is.
-    pub topology: RedisTopology,
-    /// Certificates, in PEM, that the server's is checked against; `None`: those of the system.
-    pub root_certificates_pem: Option<Vec<u8>>,
-    /// Time for one decision, reconnecting included; [`DECISION_BUDGET`].
-    pub budget: Duration,
-    /// Whose clock counts; [`RedisTime::Server`].
-    pub time: RedisTime,
-}
-
-impl RedisSettings {
-    /// The defaults for this topology.
-    pub const fn new(topology: RedisTopology) -> Self {
-        Self { topology, root_certificates_pem: None, budget: DECISION_BUDGET, time: RedisTime::Server }
-    }
-}
-
-/// The address of Redis cannot be used. The text is without credentials.
-#[derive(Debug, thiserror::Error)]
-#[error("the address of Redis cannot be used: {0}")]
-pub struct InvalidRedisAddress(&'static str);
-
-/// Makes connections.
-pub(super) enum RedisAddress {
-    Standalone(Client),
-}
-
-impl RedisAddress {
+impl Route {
     fn new(
-        topology: &RedisTopology,
-        root_certificates: Option<Vec<u8>>,
-    ) -> Result<Self, InvalidRedisAddress> {
+        topology: RedisTopology,
+        tls: Option<RedisTls>,
+        budget: Duration,
+        metrics: LimiterMetrics,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Self, InvalidRedisSettings> {
+        let nobody = || InvalidRedisSettings("no server is named".to_owned());
         match topology {
             RedisTopology::Standalone { url } => {
-                client(url.expose(), root_certificates).map(Self::Standalone).map_err(|_error| {
-                    // The error of the library may repeat the address with its password.
-                    InvalidRedisAddress("expected redis:// or rediss:// and readable certificates")
-                })
+                let (node, access) = Access::by_url(&url, tls)?;
+                access.check()?;
+                Ok(Self::One(Arc::new(Link::new(Way::Fixed(node), Arc::new(access), budget, metrics))))
+            }
+            RedisTopology::Sentinel { sentinels, master_name, sentinel_login, login } => {
+                let access = Access::new(&login, tls.clone());
+                access.check()?;
+                if sentinels.is_empty() {
+                    return Err(nobody());
+                }
+                let sentinels = Sentinels::new(sentinels, master_name, Access::new(&sentinel_login, tls));
+                let link = Link::new(Way::Elected(sentinels), Arc::new(access), budget, metrics);
+                Ok(Self::One(Arc::new(link)))
+            }
+            RedisTopology::Cluster { seeds, login } => {
+                let access = Access::new(&login, tls);
+                access.check()?;
+                if seeds.is_empty() {
+                    return Err(nobody());
+                }
+                let (tasks, stop) = (tasks.clone(), stop.clone());
+                Ok(Self::Cluster(Arc::new(Cluster::new(seeds, access, budget, metrics, tasks, stop))))
             }
         }
     }
 
-    pub(super) async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+    /// Connects once to every server that counts.
+    async fn reach(&self) -> Result<Reached, Trouble> {
         match self {
-            Self::Standalone(client) => client.get_multiplexed_async_connection_with_config(config).await,
+            Self::One(link) => {
+                let (node, took) = link.reach().await?;
+                Ok(match link.way() {
+                    Way::Fixed(_) => Reached::Standalone { took },
+                    Way::Elected(sentinels) => {
+                        let (answering, sentinels) = sentinels.answering(PROBE_PATIENCE / 4).await;
+                        Reached::Sentinel { took, primary: node, answering, sentinels }
+                    }
+                })
+            }
+            Self::Cluster(cluster) => {
+                let (primaries, took) = cluster.reach_all().await?;
+                Ok(Reached::Cluster { took, primaries })
+            }
         }
     }
 }
 
-fn client(url: &str, root_certificates: Option<Vec<u8>>) -> RedisResult<Client> {
-    let address = url.into_connection_info()?;
-    // The ACL user may not name its client library.
-    let login = address.redis_settings().clone().set_skip_set_lib_name();
-    // Without this, the kernel holds back a command until the one before it is acknowledged.
-    let tcp = address.tcp_settings().clone().set_nodelay(true);
-    let address = address.set_redis_settings(login).set_tcp_settings(tcp);
-    match root_certificates {
-        None => Client::open(address),
-        root_cert => Client::build_with_tls(address, TlsCertificates { client_tls: None, root_cert }),
+/// What was found where Redis is said to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// One server.
+    Standalone {
+        /// Time of one decision.
+        took: Duration,
+    },
+    /// The primary of a set.
+    Sentinel {
+        /// Time of one decision.
+        took: Duration,
+        /// The primary.
+        primary: RedisNode,
+        /// How many of the Sentinels name a primary.
+        answering: usize,
+        /// How many there are.
+        sentinels: usize,
+    },
+    /// All primaries of a cluster.
+    Cluster {
+        /// Time of the longest decision.
+        took: Duration,
+        /// How many there are.
+        primaries: usize,
+    },
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Standalone { took } => write!(f, "standalone, a decision in {} ms", took.as_millis()),
+            Self::Sentinel { took, primary, answering, sentinels } => write!(
+                f,
+                "sentinel, primary {primary}, a decision in {} ms; {answering} of {sentinels} Sentinels answer",
+                took.as_millis()
+            ),
+            Self::Cluster { took, primaries } => {
+                write!(f, "cluster of {primaries} primaries, a decision in {} ms", took.as_millis())
+            }
+        }
     }
 }
 
@@ -131,12 +159,12 @@ pub struct RedisLimiter {
 }
 
 struct Desk {
-    link: Arc<Link>,
+    route: Route,
     time: RedisTime,
 }
 
 impl RedisLimiter {
-    /// Starts two tasks, which connect and send give-backs. Does not wait for Redis and does not need it.
+    /// Starts tasks, which connect and send give-backs. Does not wait for Redis and does not need it.
     ///
     /// The tasks end on `stop`. Cancel it when the last attempt is decided: what is queued by then is still given
     /// back, later give-backs are dropped.
@@ -148,37 +176,35 @@ impl RedisLimiter {
         metrics: LimiterMetrics,
         tasks: &TaskTracker,
         stop: &CancellationToken,
-    ) -> Result<Self, InvalidRedisAddress> {
-        let address = RedisAddress::new(&settings.topology, settings.root_certificates_pem)?;
-        let link = Arc::new(Link::new(address, settings.budget, metrics.clone()));
+    ) -> Result<Self, InvalidRedisSettings> {
         let stop = stop.child_token();
-        tasks.spawn(Arc::clone(&link).keep(stop.clone()));
-        let desk = Arc::new(Desk { link, time: settings.time });
+        let RedisSettings { topology, tls, budget, time } = settings;
+        let route = Route::new(topology, tls, budget, metrics.clone(), tasks, &stop)?;
+        match &route {
+            Route::One(link) => drop(tasks.spawn(Arc::clone(link).keep(stop.clone()))),
+            Route::Cluster(cluster) => drop(tasks.spawn(Arc::clone(cluster).keep())),
+        }
+        let desk = Arc::new(Desk { route, time });
         let (give_backs, queue) = mpsc::channel(GIVE_BACK_QUEUE);
         tasks.spawn(send_give_backs(Arc::clone(&desk), queue, stop.clone(), metrics.clone()));
         Ok(Self { desk, give_backs, metrics, _end: stop.drop_guard() })
     }
 
-    /// Asks Redis once, as `check` does: connects, loads the script and runs it. How long the run took.
+    /// Asks Redis once, as `check` does: finds every server that counts, connects, loads the script and runs it.
     ///
     /// # Errors
-    /// [`PortError::Unavailable`] with what Redis said; [`PortError::Corrupt`] if the address cannot be read.
-    pub async fn probe(settings: RedisSettings) -> Result<Duration, PortError> {
+    /// [`PortError::Unavailable`] with what Redis said; [`PortError::Corrupt`] if the settings cannot be used.
+    pub async fn probe(settings: RedisSettings) -> Result<Reached, PortError> {
         let away = |detail: String| PortError::Unavailable { dependency: "redis", detail };
-        let address = RedisAddress::new(&settings.topology, settings.root_certificates_pem)
+        let RedisSettings { topology, tls, budget, .. } = settings;
+        let (metrics, tasks) = (LimiterMetrics::register(&mut Registry::default()), TaskTracker::new());
+        // A decision may wait for less: this is to find out whether it would.
+        let budget = budget.max(PROBE_PATIENCE / 4);
+        let route = Route::new(topology, tls, budget, metrics, &tasks, &CancellationToken::new())
             .map_err(|error| PortError::Corrupt(error.to_string()))?;
-        let ask = async {
-            let mut connection = address.connect(&AsyncConnectionConfig::new()).await?;
-            let script = GcraScript::new();
-            script.probe(&mut connection).await?;
-            let before = Instant::now();
-            script.probe(&mut connection).await?;
-            RedisResult::Ok(before.elapsed())
-        };
-        match timeout(PROBE_PATIENCE, ask).await {
-            Ok(Ok(took)) => Ok(took),
-            // The kind and code of the library's error hold no address and no credentials.
-            Ok(Err(error)) => Err(away(error.category().to_owned())),
+        match timeout(PROBE_PATIENCE, route.reach()).await {
+            Ok(Ok(reached)) => Ok(reached),
+            Ok(Err(trouble)) => Err(away(trouble.detail)),
             Err(_) => Err(away(format!("no answer in {} s", PROBE_PATIENCE.as_secs()))),
         }
     }
@@ -205,7 +231,11 @@ impl Desk {
             RedisTime::Server => 0,
             RedisTime::Clock(clock) => u64::try_from(clock.now().as_millis()).unwrap_or(0) * 1000,
         };
-        self.link.call(action, buckets, now_us).await
+        let call = Call { action, buckets, now_us, asking: false };
+        match &self.route {
+            Route::One(link) => link.call(call).await,
+            Route::Cluster(cluster) => cluster.call(call).await,
+        }
     }
 }
 

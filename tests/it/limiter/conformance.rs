@@ -20,6 +20,14 @@ macro_rules! on_every_limiter {
         mod without_redis {
             $(#[tokio::test] async fn $case() { super::$case(super::Replica::without_redis().await).await; })+
         }
+
+        /// All cases one after another on servers of one test, each with a replica and an organization of its own.
+        pub(super) async fn every_case(replica: impl Fn() -> Replica) {
+            $(
+                println!(stringify!($case));
+                $case(replica()).await;
+            )+
+        }
     };
 }
 

@@ -13,12 +13,17 @@ use crate::support::redis::RedisServer;
 const RECOVERY: Duration = Duration::from_secs(2);
 
 /// What a decision may take while Redis is missed. At full size the machine is the test's own.
-fn longest_decision() -> Duration {
+pub(super) fn longest_decision() -> Duration {
     if full_size() { Duration::from_millis(60) } else { Duration::from_millis(500) }
 }
 
+/// How soon a promoted server must decide.
+pub(super) fn healed_within() -> Duration {
+    if full_size() { Duration::from_secs(3) } else { PATIENT }
+}
+
 /// Attempts of four callers, one after another each, from before the fault until the breaker is open.
-async fn decisions_go_on(replica: &Arc<Replica>) {
+pub(super) async fn decisions_go_on(replica: &Arc<Replica>) {
     let mut callers = JoinSet::new();
     for caller in 0..4 {
         let replica = Arc::clone(replica);
@@ -45,7 +50,7 @@ async fn decisions_go_on(replica: &Arc<Replica>) {
 }
 
 /// With the breaker open, Redis costs nothing.
-async fn decisions_are_quick(replica: &Replica) {
+pub(super) async fn decisions_are_quick(replica: &Replica) {
     let bucket = [bucket("quick", 1_000_000, Duration::from_millis(1))];
     let mut spans = Vec::new();
     for _ in 0..2000 {
@@ -246,6 +251,30 @@ async fn b26_out_of_memory() {
     server.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await.expect("it is set");
     let (full, free) = (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]);
     phases.go_through(&server, &full, &free, "out_of_memory").await;
+}
+
+/// A server that comes back with much to read says `-LOADING` until it has read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn b26_loading_after_a_restart() {
+    let mut server = RedisServer::start().await;
+    let replica = started(&server.url()).await;
+    // Between two kilobytes it looks who is there, and between two keys it sleeps: four seconds.
+    let (keys, value) = ((0..800).map(|key| format!("filler{key}")).collect::<Vec<_>>(), "x".repeat(1100));
+    let fill = ["MSET"].into_iter().chain(keys.iter().flat_map(|key| [key.as_str(), value.as_str()]));
+    server.command::<()>(&fill.collect::<Vec<_>>()).await.expect("they are set");
+    server.command::<()>(&["CONFIG", "SET", "rdbcompression", "no"]).await.expect("it is set");
+    server.command::<()>(&["SAVE"]).await.expect("it is on disk");
+    let slowly = ["--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024"];
+    server.restart_with(&slowly).await;
+    let series = format!("{REDIS_ERRORS}_total{{kind=\"loading\"}}");
+    eventually(PATIENT, "it says that it is loading", async || {
+        replica.ledger().await;
+        replica.metric(&series) > 0
+    })
+    .await;
+    decisions_go_on(&replica).await;
+    eventually(PATIENT, "it has its data", async || server.command::<String>(&["PING"]).await.is_ok()).await;
+    redis_decides_again(&replica).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,21 +1,17 @@
 //! What Redis may see and what it must allow: names, rights, TLS, the end of the service.
 
-use std::process::{Child, Command, Stdio};
-
-use guardian_auth::adapters::limiter::{GIVE_BACKS_DROPPED, REDIS_ERRORS};
+use guardian_auth::adapters::limiter::{GIVE_BACKS_DROPPED, REDIS_ERRORS, REDIS_UP};
 use guardian_auth::domain::id::DeviceId;
 use guardian_auth::domain::limits::{Lane, LimitPolicy, password_reservation};
 
+use super::conformance::every_case;
 use super::*;
-use crate::support::redis::RedisServer;
-
-/// The rights that the operations page tells operators to give.
-const ACL: &str = "~guardian:* resetchannels -@all +evalsha +script|load +time +get +set +del +ping +role \
-                   +cluster|slots +readonly";
+use crate::support::redis::{RedisServer, Setup, TestTls};
+use crate::support::redis_sets::{rights, tls_of};
 
 #[tokio::test]
 async fn acl_of_the_design_suffices() {
-    let server = RedisServer::start_with_acl(ACL).await;
+    let server = RedisServer::start_with_acl(rights::SERVER).await;
     let replica = Plan::patient(&server.url()).start();
     let bucket = [bucket("a", 3, REFILL)];
     for _ in 0..2 {
@@ -30,6 +26,17 @@ async fn acl_of_the_design_suffices() {
     }
     let log: Vec<redis::Value> = server.command(&["ACL", "LOG"]).await.expect("an answer");
     assert!(log.is_empty(), "refused by the ACL: {log:?}");
+}
+
+/// The tests run with what operators are told to give.
+#[test]
+fn the_documentation_gives_the_rights_that_the_tests_run_with() {
+    let pages = [include_str!("../../../docs/operations.md"), include_str!("../../../docs/kubernetes.md")];
+    for rules in [rights::SERVER, rights::SENTINEL, rights::CLUSTER] {
+        for page in pages {
+            assert!(page.lines().any(|line| line.trim_end().ends_with(rules)), "{rules}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -96,61 +103,75 @@ async fn give_backs_in_the_queue_are_sent_at_the_end_and_later_ones_are_counted(
     assert_eq!(replica.admitted_of(9, &bucket).await, 2);
 }
 
-/// A Redis that speaks TLS only, under a certificate of its own.
-struct TlsRedis {
-    child: Child,
-    port: u16,
-    certificate_pem: String,
-    _directory: tempfile::TempDir,
+#[tokio::test]
+async fn every_case_on_one_server_by_tls() {
+    let tls = TestTls::new();
+    let rules = rights::SERVER;
+    let setup = Setup { user: "guardian", rules, tls: Some(Arc::clone(&tls)), ..Setup::plain() };
+    let server = RedisServer::start_with(setup).await;
+    every_case(|| {
+        let plan = Plan::patient(&server.url());
+        Plan { tls: Some(tls_of(&tls)), ..plan }.start()
+    })
+    .await;
 }
 
-impl TlsRedis {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        let certificate_pem = certified.cert.pem();
-        let (certificate, key) = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
-        std::fs::write(&certificate, &certificate_pem).expect("it is written");
-        std::fs::write(&key, certified.signing_key.serialize_pem()).expect("it is written");
-        let port = free_port();
-        let child = Command::new("redis-server")
-            .args(["--port", "0", "--bind", "127.0.0.1", "--save", "", "--tls-auth-clients", "no"])
-            .arg("--tls-port")
-            .arg(port.to_string())
-            .arg("--tls-cert-file")
-            .arg(&certificate)
-            .arg("--tls-key-file")
-            .arg(&key)
-            .arg("--tls-ca-cert-file")
-            .arg(&certificate)
-            .arg("--dir")
-            .arg(directory.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server starts");
-        Self { child, port, certificate_pem, _directory: directory }
-    }
-}
-
-impl Drop for TlsRedis {
-    fn drop(&mut self) {
-        self.child.kill().expect("the server can be killed");
-        self.child.wait().expect("the server ends");
-    }
+/// Whether a replica with these files is let in, and lets itself in.
+async fn is_let_in(server: &RedisServer, tls: RedisTls) -> bool {
+    let plan = Plan { tls: Some(tls), ..Plan::in_production(&server.url()) };
+    let replica = plan.start();
+    let mut up = false;
+    eventually(PATIENT, "Redis decides or is given up", async || {
+        up = replica.metric(REDIS_UP) == 1;
+        up || replica.metric(&format!("{REDIS_ERRORS}_total{{kind=\"connection\"}}")) >= 5
+    })
+    .await;
+    up
 }
 
 #[tokio::test]
-async fn the_certificate_of_redis_is_checked_against_the_given_roots() {
-    let server = TlsRedis::start();
-    let mut plan = Plan::in_production(&format!("rediss://localhost:{}/0", server.port));
-    plan.root_certificates_pem = Some(server.certificate_pem.clone().into_bytes());
-    let trusting = plan.start();
-    eventually(PATIENT, "Redis decides", async || trusting.ledger().await == Ledger::Shared).await;
+async fn the_certificate_of_redis_is_checked_against_the_given_roots_and_ours_is_asked_for() {
+    let tls = TestTls::new();
+    let setup = Setup { tls: Some(Arc::clone(&tls)), ..Setup::plain() };
+    let server = RedisServer::start_with(setup).await;
+    assert!(is_let_in(&server, tls_of(&tls)).await);
+    let other = TestTls::new();
+    let distrusted = RedisTls { ca_file: tls_of(&other).ca_file, ..tls_of(&tls) };
+    assert!(!is_let_in(&server, distrusted).await, "a server of another authority");
+    let system = RedisTls { ca_file: None, ..tls_of(&tls) };
+    assert!(!is_let_in(&server, system).await, "the authorities of the system do not know it");
+    let nobody = RedisTls { identity: None, ..tls_of(&tls) };
+    assert!(!is_let_in(&server, nobody).await, "the server asks for a certificate");
+    let stranger = RedisTls { identity: tls_of(&other).identity, ..tls_of(&tls) };
+    assert!(!is_let_in(&server, stranger).await, "our certificate is of another authority");
+}
 
-    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    plan.root_certificates_pem = Some(other.cert.pem().into_bytes());
-    let wary = plan.start();
-    wary.gives_up_on_redis().await;
-    assert!(wary.metric(&format!("{REDIS_ERRORS}_total{{kind=\"connection\"}}")) >= 1);
-    assert_eq!(wary.metric(guardian_auth::adapters::limiter::REDIS_UP), 0);
+#[tokio::test]
+async fn a_renewed_certificate_is_taken_with_the_next_connection() {
+    let tls = TestTls::new();
+    let mut server = RedisServer::start_with(Setup { tls: Some(Arc::clone(&tls)), ..Setup::plain() }).await;
+    let plan = Plan { tls: Some(tls_of(&tls)), ..Plan::in_production(&server.url()) };
+    let replica = plan.start();
+    eventually(PATIENT, "Redis decides", async || replica.ledger().await == Ledger::Shared).await;
+    server.kill9();
+    replica.gives_up_on_redis().await;
+    // Another authority, for both sides.
+    tls.renew();
+    server.restart().await;
+    eventually(PATIENT, "Redis decides", async || replica.ledger().await == Ledger::Shared).await;
+}
+
+#[tokio::test]
+async fn certificates_that_cannot_be_used_are_refused_at_the_start() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (missing, broken) = (folder.path().join("missing"), folder.path().join("broken"));
+    std::fs::write(&broken, "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").expect("written");
+    for ca_file in [missing, broken] {
+        let topology =
+            RedisTopology::Standalone { url: Secret::new("rediss://u:secret-7b1e@h:1/0".to_owned()) };
+        let tls = Some(RedisTls { ca_file: Some(ca_file), identity: None });
+        let settings = RedisSettings { tls, ..RedisSettings::new(topology) };
+        let error = RedisLimiter::probe(settings).await.expect_err("no certificates");
+        assert!(error.to_string().contains("certificates") && !error.to_string().contains("7b1e"), "{error}");
+    }
 }

@@ -7,6 +7,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod redis;
+pub mod redis_sets;
 pub mod rust_source;
 pub mod service;
 pub mod sms_gateway;

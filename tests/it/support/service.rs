@@ -12,7 +12,7 @@ use guardian_auth::adapters::system::SystemEntropy;
 use guardian_auth::app::{self, App, Outside};
 use guardian_auth::cli::callers::new_token;
 use guardian_auth::cli::import;
-use guardian_auth::config::{Config, LimitsBackend, StoreBackend};
+use guardian_auth::config::{Config, LimitsBackend, Redis, StoreBackend};
 use guardian_auth::domain::password::{HashParameters, NewPassword};
 use guardian_auth::domain::secret::Secret;
 use guardian_auth::domain::time::Timestamp;
@@ -272,7 +272,8 @@ impl World {
         if self.parts == Parts::Shared {
             let url = Secret::new(shared_redis());
             // A busy machine must not look like an outage: tests of outages set their own.
-            config.limits.backend = LimitsBackend::Redis { url, timeout: Duration::from_secs(1) };
+            config.limits.backend =
+                LimitsBackend::Redis(Box::new(Redis::standalone(url, Duration::from_secs(1))));
         }
         config
     }
