@@ -56,7 +56,8 @@ use crate::grpc::ops::Ops;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::telemetry::watched::{
-    FEED_AGE, LOG_LINES_DROPPED, REFUSALS_DROPPED, REUSE_RECENT_PREVIOUS, REUSE_STALE_LINEAGE, watch_counter, watch_gauge,
+    FEED_AGE, LOG_LINES_DROPPED, REFUSALS_DROPPED, REUSE_RECENT_PREVIOUS, REUSE_STALE_LINEAGE, watch_counter,
+    watch_gauge,
 };
 use crate::telemetry::{ConnectionMetrics, LogSink, RpcMetrics};
 

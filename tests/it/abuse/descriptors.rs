@@ -1,5 +1,6 @@
 //! File descriptors run out: portals that are in go on, the others wait, and nothing spins.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::net::Ipv4Addr;
 use std::process::Stdio;
@@ -15,25 +16,16 @@ use crate::support::process::serve_after;
 use super::drivers::connect_from;
 use super::target::{Installation, PortalBeside, Target};
 
-/// A hundredth of a second, in which Linux counts the time of a process for others to see.
-const TICKS_PER_SECOND: u64 = 100;
-
 fn limit_files(target: &Target, files: u64) {
     let pid = Pid::from_raw(i32::try_from(target.process.id()).unwrap());
     let limit = Rlimit { current: Some(files), maximum: Some(20_000) };
     prlimit(pid, Resource::Nofile, limit).expect("the limit of a process of ours may be lowered");
 }
 
-fn open_files(target: &Target) -> u64 {
-    std::fs::read_dir(format!("/proc/{}/fd", target.process.id())).unwrap().count() as u64
-}
-
-/// Processor time so far.
-fn worked(target: &Target) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", target.process.id())).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+/// The numbers of the files that it has open.
+fn open_files(target: &Target) -> BTreeSet<u64> {
+    let entries = std::fs::read_dir(format!("/proc/{}/fd", target.process.id())).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect()
 }
 
 /// Metrics over a connection that is kept: a new one would want a descriptor.
@@ -45,7 +37,8 @@ async fn accept_failures(ops: &mut TcpStream) -> u64 {
         assert!(read > 0, "the connection is kept");
         text.push_str(std::str::from_utf8(&part[..read]).unwrap());
         if text.contains("# EOF") {
-            let line = text.lines().find_map(|line| line.strip_prefix("guardian_auth_accept_failures_total "));
+            let line =
+                text.lines().find_map(|line| line.strip_prefix("guardian_auth_accept_failures_total "));
             return line.unwrap().parse().unwrap();
         }
     }
@@ -60,16 +53,19 @@ async fn b37_without_descriptors_nothing_spins_and_all_is_well_when_they_are_bac
     let portal = target.portal().await;
     portal.log_in_again().await.unwrap();
 
-    limit_files(&target, open_files(&target));
+    // The limit is on numbers: the first one that is free is the first one too many.
+    let open = open_files(&target);
+    limit_files(&target, (0..).find(|number| !open.contains(number)).unwrap());
     let mut waiting = tokio::spawn({
         let (address, token) = (target.process.grpc, target.token.clone());
         async move { PortalBeside::log_in(address, &token, None).await.verify().await }
     });
-    eventually(Duration::from_secs(10), "accepting fails", async || accept_failures(&mut ops).await > 0).await;
-    let (failures, work) = (accept_failures(&mut ops).await, worked(&target));
+    eventually(Duration::from_secs(10), "accepting fails", async || accept_failures(&mut ops).await > 0)
+        .await;
+    let (failures, work) = (accept_failures(&mut ops).await, target.worked());
     let let_in = tokio::time::timeout(Duration::from_secs(1), &mut waiting).await;
     assert!(let_in.is_err(), "nobody is let in");
-    let spent = worked(&target) - work;
+    let spent = target.worked() - work;
     let tries = accept_failures(&mut ops).await - failures;
     assert!((2..=25).contains(&tries), "{tries} tries in a second");
     assert!(spent < Duration::from_millis(300), "{spent:?} of work in a second of waiting");
@@ -94,7 +90,9 @@ async fn b37_without_descriptors_nothing_spins_and_all_is_well_when_they_are_bac
 async fn a_low_limit_of_open_files_takes_places_from_connections_and_none_from_the_store() {
     let target = Target::start_by("", |config| serve_after("ulimit -n 256", config)).await;
     assert_eq!(
-        target.process.said("the limit of open files leaves room for fewer connections than listen.max_connections"),
+        target
+            .process
+            .said("the limit of open files leaves room for fewer connections than listen.max_connections"),
         1
     );
     let places = target.metric("guardian_auth_connections_max", "").await;
@@ -109,7 +107,7 @@ async fn a_low_limit_of_open_files_takes_places_from_connections_and_none_from_t
         target.closed("max_connections").await >= 400.0 - places
     })
     .await;
-    assert!(open_files(&target) < 256, "descriptors are left");
+    assert!(open_files(&target).len() < 256, "descriptors are left");
     for _ in 0..5 {
         portal.log_in_again().await.unwrap();
     }

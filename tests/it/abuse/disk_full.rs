@@ -44,13 +44,17 @@ impl Counting {
         .await;
         for password in [PASSWORD, WRONG, PASSWORD, WRONG] {
             let status = self.log_in(password).await.expect_err("the disk is full");
-            assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "DEPENDENCY_UNAVAILABLE"));
+            assert_eq!(
+                (status.code(), reason(&status).as_str()),
+                (Code::Unavailable, "DEPENDENCY_UNAVAILABLE")
+            );
         }
     }
 
     /// Nobody restarted anything.
     async fn recovers(&mut self) {
-        eventually(SOON, "logins when there is room again", async || self.log_in(PASSWORD).await.is_ok()).await;
+        eventually(SOON, "logins when there is room again", async || self.log_in(PASSWORD).await.is_ok())
+            .await;
         for _ in 0..3 {
             self.log_in(PASSWORD).await.expect("there is room");
         }
@@ -109,7 +113,10 @@ async fn a_database_file_that_cannot_be_written_is_an_outage_and_over_when_it_ca
 /// some systems give to nobody but root: there the test above is all there is.
 #[tokio::test]
 async fn a_full_file_system_is_an_outage_and_over_when_there_is_room() {
-    if !Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]).status().is_ok_and(|it| it.success())
+    if !Command::new("unshare")
+        .args(["-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"])
+        .status()
+        .is_ok_and(|it| it.success())
     {
         println!("no mount namespace for this user: not tried on a file system of its own");
         return;

@@ -12,7 +12,7 @@ use crate::wire::frames::{self, PREFACE, SETTINGS};
 /// Where attackers come from: not the portal's address, as it is in the world.
 pub const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 66, 1);
 /// An attacker that was turned away waits this long: attacking itself is not what keeps the machine busy.
-const TURNED_AWAY: Duration = Duration::from_millis(5);
+const TURNED_AWAY: Duration = Duration::from_millis(50);
 
 /// A connection from an address of choice.
 pub async fn connect_from(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
@@ -46,7 +46,17 @@ pub async fn attack<A: Future<Output = ()> + Send + 'static>(
 
 /// Begins HTTP/2 with these settings and then sends `next` again and again, as fast as the other side takes it, until
 /// the other side has had enough. What comes back is read and thrown away.
-pub async fn pour(stream: TcpStream, settings: &[u8], mut next: impl FnMut(u32) -> Vec<u8>) {
+pub async fn pour(stream: TcpStream, settings: &[u8], next: impl FnMut(u32) -> Vec<u8>) {
+    pour_by(Duration::ZERO, stream, settings, next).await;
+}
+
+/// The same with a pause each time.
+pub async fn pour_by(
+    pause: Duration,
+    stream: TcpStream,
+    settings: &[u8],
+    mut next: impl FnMut(u32) -> Vec<u8>,
+) {
     let (mut from, mut to) = stream.into_split();
     let sending = async {
         let begin = [PREFACE, &frames::frame(SETTINGS, 0, 0, settings)].concat();
@@ -55,8 +65,12 @@ pub async fn pour(stream: TcpStream, settings: &[u8], mut next: impl FnMut(u32) 
         while sent.is_ok() {
             sent = to.write_all(&next(number)).await;
             number += 1;
-            // The portal has its share of this thread's machine.
-            tokio::task::yield_now().await;
+            if pause.is_zero() {
+                // Attackers take turns on their thread.
+                tokio::task::yield_now().await;
+            } else {
+                tokio::time::sleep(pause).await;
+            }
         }
     };
     let reading = async {

@@ -30,7 +30,8 @@ impl Unheard {
         installation.import().await;
         let mut command: Command = serve(&installation.config);
         let child = command.stdout(stdout()).spawn().unwrap();
-        let started = Self { child, grpc, ops, token: installation.token, _directory: installation.directory };
+        let started =
+            Self { child, grpc, ops, token: installation.token, _directory: installation.directory };
         eventually(Duration::from_secs(30), "the process answers", async || {
             tokio::net::TcpStream::connect(grpc).await.is_ok()
         })
@@ -68,7 +69,8 @@ async fn a_log_on_a_full_disk_is_lost_and_counted_and_calls_go_on() {
         portal.verify().await.unwrap();
     }
     // One line for each call, and those of the start.
-    eventually(Duration::from_secs(10), "lost lines are counted", async || unheard.lost().await >= 21.0).await;
+    eventually(Duration::from_secs(10), "lost lines are counted", async || unheard.lost().await >= 21.0)
+        .await;
     unheard.ends().await;
 }
 

@@ -1,17 +1,21 @@
 //! B37: requests that are none, again and again; answered as the callers' fault, and nobody else notices.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use prost::Message as _;
 
 use crate::wire::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, frame, literal};
 use crate::wire::raw::{self, Client, LOGIN, prefixed};
 
-use super::drivers::{attack, pour};
+use super::drivers::{attack, pour_by};
 use super::target::Target;
 
 const ATTACKERS: usize = 4;
 /// What a well-behaved server lets a connection have open; the answers make room.
 const AT_ONCE: u32 = 8;
+/// Between them, so that it is what they hold that counts, and not how many they are: 1,600 a second in all.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A call in two frames, numbered.
 fn calls(number: u32, headers: &[u8], body: &[u8]) -> Vec<u8> {
@@ -26,7 +30,7 @@ async fn flood_of(target: &mut Target, what: &str, headers: Vec<u8>, body: Vec<u
     let address = target.process.grpc;
     let pour = move |tcp| {
         let (headers, body) = (headers.clone(), body.clone());
-        pour(tcp, &[], move |number| calls(number, &headers, &body))
+        pour_by(PAUSE, tcp, &[], move |number| calls(number, &headers, &body))
     };
     target.withstands(what, || attack(ATTACKERS, address, pour)).await;
 }

@@ -26,9 +26,13 @@ fn times() -> &'static str {
     if full_size() {
         ""
     } else {
-        "handshake_timeout = \"1s\"\nheader_timeout = \"1s\"\nanswer_timeout = \"1s\"\nkeepalive_interval = \"1s\"\n\
-         keepalive_timeout = \"1s\""
+        "handshake_timeout = \"1s\"\nheader_timeout = \"1s\"\nanswer_timeout = \"1s\""
     }
+}
+
+/// Calls of one connection: all that it may have, or what a binary that was built for tests answers in a second.
+fn streams() -> u32 {
+    if full_size() { 100 } else { 10 }
 }
 
 /// How long those times may take to pass.
@@ -47,7 +51,11 @@ async fn b37_peers_that_begin_and_do_not_go_on_do_not_hold_up_others() {
         ("a preface, byte by byte", Vec::new(), PREFACE),
         ("a preface and silence", [PREFACE, &settings].concat(), b""),
         ("half a HEADERS", [PREFACE, &settings, &frame(HEADERS, 0, 1, &half)].concat(), b""),
-        ("a head of HTTP/1.1, byte by byte", b"POST / HTTP/1.1\r\nhost: x\r\nx-long: ".to_vec(), &[b'x'; 4096]),
+        (
+            "a head of HTTP/1.1, byte by byte",
+            b"POST / HTTP/1.1\r\nhost: x\r\nx-long: ".to_vec(),
+            &[b'x'; 4096],
+        ),
     ];
     for (what, begin, crumbs) in cases {
         let before = target.closed("no_request").await;
@@ -64,10 +72,11 @@ async fn b37_bodies_that_never_end_do_not_hold_up_others() {
     let address = target.process.grpc;
     let bearer = format!("Bearer {}", target.token);
     let timeout = if full_size() { "5S" } else { "500m" };
-    let headers = [("content-type", "application/grpc"), ("authorization", bearer.as_str()), ("grpc-timeout", timeout)];
+    let headers =
+        [("content-type", "application/grpc"), ("authorization", bearer.as_str()), ("grpc-timeout", timeout)];
     let head = block(LOGIN, &headers);
     let mut begin = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
-    for number in 0..50 {
+    for number in 0..streams() {
         begin.extend(frame(HEADERS, END_HEADERS, 2 * number + 1, &head));
         begin.extend(frame(DATA, 0, 2 * number + 1, &[0, 0, 0, 0xff, 0]));
     }
@@ -85,7 +94,7 @@ async fn b37_bodies_that_never_end_do_not_hold_up_others() {
     target.withstands("a page's body, byte by byte", || attack(ATTACKERS, address, over_http1)).await;
 }
 
-/// The answers are asked for and never taken: each connection keeps a hundred of them until it is ended.
+/// The answers are asked for and never taken: each connection keeps them until it is ended.
 #[tokio::test]
 async fn b37_answers_that_nobody_takes_end_the_connection() {
     let mut target = Target::start(times()).await;
@@ -99,7 +108,7 @@ async fn b37_answers_that_nobody_takes_end_the_connection() {
     // SETTINGS_INITIAL_WINDOW_SIZE.
     let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
     let mut begin = [PREFACE, &no_window].concat();
-    for number in 0..100 {
+    for number in 0..streams() {
         begin.extend(frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &jwks));
     }
     // Alive and honest in every other respect: it answers pings, and ends with the connection.

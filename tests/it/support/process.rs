@@ -45,18 +45,21 @@ impl Process {
     pub fn start_by(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut first = Vec::new();
         let (grpc, ops) = lines
             .by_ref()
             .find_map(|line| {
                 let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
                 let address = |name: &str| line[name].as_str()?.parse().ok();
-                Some((address("grpc")?, address("ops")?))
+                let addresses = address("grpc").zip(address("ops"));
+                first.push(line);
+                addresses
             })
             .expect("the process says where it serves");
-        let kept = Arc::default();
+        let kept = Arc::new(Mutex::new(first));
         // Read on, so that it never waits for us.
         std::thread::spawn({
-            let kept: Arc<Mutex<Vec<_>>> = Arc::clone(&kept);
+            let kept = Arc::clone(&kept);
             move || {
                 for line in lines.map_while(Result::ok) {
                     kept.lock().unwrap().push(serde_json::from_str(&line).expect("a line is JSON"));
