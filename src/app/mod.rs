@@ -113,19 +113,14 @@ impl App {
     /// What kept it from starting.
     pub async fn start_logged(config: Config, outside: Outside, log: &LogSink) -> anyhow::Result<Self> {
         let mut registry = Registry::default();
-        let log = log.clone();
-        let help = "Lines of the log that were dropped";
-        watch_counter(&mut registry, LOG_LINES_DROPPED, help, move || log.dropped());
+        watch_log(&mut registry, log.clone());
         let (attempts, background) = (TaskTracker::new(), TaskTracker::new());
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
         let connections = ConnectionMetrics::register(&mut registry);
         let rpcs = RpcMetrics::register(&mut registry, &front::rpc_names());
         let store_metrics = StoreMetrics::register(&mut registry);
 
-        let max_connections = open_files::connections(&config)?;
-        let (grpc_settings, certificates) =
-            parts::grpc_settings(&config.listen, max_connections, &outside, &connections)?;
-        let ops_settings = parts::ops_settings(&config.listen, &outside, &connections);
+        let (grpc_settings, ops_settings, certificates) = parts::ports(&config, &outside, &connections)?;
         let ops_listener = bind(config.listen.ops, "listen.ops").await?;
         let grpc_listener = bind(config.listen.grpc, "listen.grpc").await?;
         let (ops_address, grpc_address) = (ops_listener.local_addr()?, grpc_listener.local_addr()?);
@@ -246,6 +241,12 @@ impl App {
         self.worker_store.close().await;
         self.store.close().await;
     }
+}
+
+/// What is lost of the log.
+fn watch_log(registry: &mut Registry, log: LogSink) {
+    let help = "Lines of the log that were dropped";
+    watch_counter(registry, LOG_LINES_DROPPED, help, move || log.dropped());
 }
 
 /// Metrics whose values live in the flows.

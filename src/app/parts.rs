@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Outside;
 use super::certificates::Certificates;
-use super::open_files::OPS_CONNECTIONS;
+use super::open_files::{self, OPS_CONNECTIONS};
 use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::argon2::{Argon2Pool, HasherMetrics, PoolSettings};
 use crate::adapters::key_vault::{DerivedKeyVault, MasterKey};
@@ -189,6 +189,17 @@ fn redis_settings(config: &Config) -> anyhow::Result<RedisSettings> {
     }
 }
 
+/// The settings of the gRPC port and of the ops port, and the certificates if the former speaks TLS.
+pub(super) fn ports(
+    config: &Config,
+    outside: &Outside,
+    metrics: &ConnectionMetrics,
+) -> anyhow::Result<(Settings, Settings, Option<Certificates>)> {
+    let max_connections = open_files::connections(config)?;
+    let (grpc, certificates) = grpc_settings(&config.listen, max_connections, outside, metrics)?;
+    Ok((grpc, ops_settings(&config.listen, outside, metrics), certificates))
+}
+
 /// The settings of the gRPC port with so many places for connections, and the certificates if it speaks TLS.
 pub(super) fn grpc_settings(
     listen: &Listen,
@@ -206,7 +217,7 @@ pub(super) fn grpc_settings(
 
 /// The settings of the ops port: the same limits for a connection, never TLS, and places of its own, so that probes get in
 /// when the gRPC port is full.
-pub(super) fn ops_settings(listen: &Listen, outside: &Outside, metrics: &ConnectionMetrics) -> Settings {
+fn ops_settings(listen: &Listen, outside: &Outside, metrics: &ConnectionMetrics) -> Settings {
     Settings {
         tls: None,
         connection: ConnectionLimits {

@@ -161,6 +161,18 @@ pub(super) fn read(listen: &mut Reader<'_>) -> Option<Listen> {
             &Count(1024..=4 * 1024 * 1024),
             usual.max_request_bytes,
         ),
+        ..read_times(listen, Listen::on_loopback())
+    };
+    check(listen, &read, tls_wanted);
+    match tls {
+        Some(tls) => Some(Listen { tls: Some(tls?), ..read }),
+        None => Some(read),
+    }
+}
+
+/// How long a peer may take, and how old a connection may get.
+fn read_times(listen: &mut Reader<'_>, usual: Listen) -> Listen {
+    Listen {
         handshake_timeout: listen.or(
             "handshake_timeout",
             "time for a TLS handshake",
@@ -215,11 +227,7 @@ pub(super) fn read(listen: &mut Reader<'_>) -> Option<Listen> {
             &seconds(1..=600),
             usual.drain_timeout,
         ),
-    };
-    check(listen, &read, tls_wanted);
-    match tls {
-        Some(tls) => Some(Listen { tls: Some(tls?), ..read }),
-        None => Some(read),
+        ..usual
     }
 }
 

@@ -98,7 +98,7 @@ struct Output<'o> {
 impl Output<'_> {
     /// Writes lines; how many were lost. The metrics are all that is left to tell it.
     fn write(&mut self, mut lines: &[u8]) -> u64 {
-        let count = |lines: &[u8]| lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let count = |lines: &[u8]| lines.split_inclusive(|byte| *byte == b'\n').count() as u64;
         // What was cut must not run into the next line.
         if self.cut && self.out.write_all(b"\n").is_err() {
             return count(lines);

@@ -1,9 +1,7 @@
 //! File descriptors run out: portals that are in go on, the others wait, and nothing spins.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
 use std::net::Ipv4Addr;
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -123,9 +121,11 @@ async fn a_low_limit_of_open_files_takes_places_from_connections_and_none_from_t
 #[tokio::test]
 async fn a_limit_of_open_files_that_leaves_no_room_is_said_at_the_start() {
     let installation = Installation::make("", None).await;
-    let mut command = serve_after("ulimit -n 100", &installation.config);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let text: String = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok).collect();
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let command = serve_after("ulimit -n 100", &installation.config);
+    let output = tokio::process::Command::from(command).kill_on_drop(true).output();
+    let output =
+        tokio::time::timeout(Duration::from_secs(30), output).await.expect("it does not start").unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("the limit of open files is 100") && text.contains("raise it to"), "{text}");
 }
