@@ -53,7 +53,7 @@ async fn b37_without_descriptors_nothing_spins_and_all_is_well_when_they_are_bac
 
     // The limit is on numbers: the first one that is free is the first one too many.
     let open = open_files(&target);
-    limit_files(&target, (0..).find(|number| !open.contains(number)).unwrap());
+    limit_files(&target, (0..20_000).find(|number| !open.contains(number)).unwrap());
     let mut waiting = tokio::spawn({
         let (address, token) = (target.process.grpc, target.token.clone());
         async move { PortalBeside::log_in(address, &token, None).await.verify().await }
@@ -120,7 +120,7 @@ async fn a_low_limit_of_open_files_takes_places_from_connections_and_none_from_t
 
 #[tokio::test]
 async fn a_limit_of_open_files_that_leaves_no_room_is_said_at_the_start() {
-    let installation = Installation::make("", None).await;
+    let installation = Installation::make("");
     let command = serve_after("ulimit -n 100", &installation.config);
     let output = tokio::process::Command::from(command).kill_on_drop(true).output();
     let output =

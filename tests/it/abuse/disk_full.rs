@@ -88,10 +88,10 @@ async fn the_rest_answers(process: &Process) {
     assert!(away >= 5.0, "and the metrics tell: {away}");
 }
 
-/// No file of the process may grow or be written (RLIMIT_FSIZE): every write to the database fails, from now to later.
+/// No file of the process may grow or be written (`RLIMIT_FSIZE`): every write to the database fails, from now to later.
 #[tokio::test]
 async fn a_database_file_that_cannot_be_written_is_an_outage_and_over_when_it_can() {
-    let installation = Installation::make("", None).await;
+    let installation = Installation::make("");
     installation.import().await;
     let process = Process::start_by(serve(&installation.config));
     let mut portal = Counting { calls: process.calls(&installation.token).await, logins: 0 };
@@ -121,7 +121,7 @@ async fn a_full_file_system_is_an_outage_and_over_when_there_is_room() {
         println!("no mount namespace for this user: not tried on a file system of its own");
         return;
     }
-    let installation = Installation::make("", None).await;
+    let installation = Installation::make("");
     installation.import().await;
     let path = |name: &str| installation.directory.path().join(name);
     let (disk, config) = (path("disk"), path("on-disk.toml"));

@@ -39,9 +39,8 @@ pub async fn attack<A: Future<Output = ()> + Send + 'static>(
             }
         });
     }
-    while let Some(ended) = attackers.join_next().await {
-        ended.unwrap();
-    }
+    let ended = attackers.join_next().await;
+    panic!("an attacker ended: {ended:?}");
 }
 
 /// Begins HTTP/2 with these settings and then sends `next` again and again, as fast as the other side takes it, until

@@ -11,7 +11,7 @@ use super::target::Target;
 /// Connections at once: fewer than the port takes from one peer, more than there are cores.
 const ATTACKERS: usize = 8;
 /// Frames in one write.
-const AT_ONCE: usize = 64;
+const AT_ONCE: u32 = 64;
 
 /// A stream of a client that opens them one after the other.
 fn stream(number: u32) -> u32 {
@@ -33,12 +33,12 @@ async fn b37_rapid_resets_do_not_hold_up_others() {
         let pour = move |tcp| {
             let headers = headers.clone();
             pour(tcp, &[], move |number| {
-                let first = number * AT_ONCE as u32;
+                let first = number * AT_ONCE;
                 let pair = |stream| {
                     let reset = frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
                     [frame(HEADERS, END_HEADERS, stream, &headers), reset].concat()
                 };
-                (first..first + AT_ONCE as u32).flat_map(|number| pair(stream(number))).collect()
+                (first..first + AT_ONCE).flat_map(|number| pair(stream(number))).collect()
             })
         };
         target.withstands(&format!("rapid resets by {who}"), || attack(ATTACKERS, address, pour)).await;
@@ -77,7 +77,7 @@ async fn b37_frames_that_ask_for_nothing_are_a_flood_and_end_the_connection() {
     ];
     for (what, frame) in kinds {
         let before = target.closed("flood").await;
-        let many = frame.repeat(AT_ONCE);
+        let many = frame.repeat(AT_ONCE as usize);
         let pour = move |tcp| {
             let many = many.clone();
             pour(tcp, &[], move |_| many.clone())
@@ -92,7 +92,7 @@ async fn b37_frames_that_ask_for_nothing_are_a_flood_and_end_the_connection() {
 async fn b37_who_floods_runs_out_of_places() {
     let mut target = Target::start("max_connections_per_peer = 10").await;
     let address = target.process.grpc;
-    let pings = frame(PING, 0, 0, &[7; 8]).repeat(AT_ONCE);
+    let pings = frame(PING, 0, 0, &[7; 8]).repeat(AT_ONCE as usize);
     let pour = move |tcp| {
         let pings = pings.clone();
         pour(tcp, &[], move |_| pings.clone())

@@ -26,7 +26,7 @@ struct Unheard {
 impl Unheard {
     async fn start(stdout: impl FnOnce() -> Stdio) -> Self {
         let [grpc, ops] = [free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let installation = Installation::make(&format!("grpc = \"{grpc}\"\nops = \"{ops}\""), None).await;
+        let installation = Installation::make(&format!("grpc = \"{grpc}\"\nops = \"{ops}\""));
         installation.import().await;
         let mut command: Command = serve(&installation.config);
         let child = command.stdout(stdout()).spawn().unwrap();

@@ -69,8 +69,8 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// With these lines in `[listen]`, and the database in `store` or beside the rest.
-    pub async fn make(listen: &str, store: Option<&Path>) -> Self {
+    /// With these lines in `[listen]`, and the database beside the rest.
+    pub fn make(listen: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         let (token, digest) = new_token(&SystemEntropy);
@@ -108,7 +108,7 @@ organizations = ["{KOMMUN}"]
 portals = ["parent"]
 may_assert_client_ip = true
 "#,
-            sqlite = store.map_or_else(|| path("store.sqlite"), Path::to_path_buf).display(),
+            sqlite = path("store.sqlite").display(),
             key = path("master-key").display(),
         );
         std::fs::write(path("config.toml"), config).unwrap();
@@ -144,7 +144,7 @@ impl Target {
     /// The same by a command that becomes the process.
     pub async fn start_by(listen: &str, command: impl FnOnce(&Path) -> Command) -> Self {
         let Installation { token, config, directory } = {
-            let installation = Installation::make(listen, None).await;
+            let installation = Installation::make(listen);
             installation.import().await;
             installation
         };
@@ -317,7 +317,7 @@ impl PortalBeside {
     /// Mostly verifications, every fifth call a login, every tenth on a new connection.
     async fn call(&self, number: u32) -> Result<(), String> {
         let failed = |status: Status| format!("call {number}: {status:?}");
-        if number % 10 == 0 {
+        if number.is_multiple_of(10) {
             let calls = self.connect().await?;
             return Self { calls: Some(calls), ..self.clone() }.verify().await.map_err(failed);
         }
