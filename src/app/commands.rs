@@ -123,7 +123,8 @@ pub async fn probe(config: &Config) -> Vec<(String, Result<String, String>)> {
     }
     if config.listen.tls.is_some() {
         let metrics = crate::telemetry::ConnectionMetrics::register(&mut Registry::default());
-        let settings = parts::grpc_settings(&config.listen, &Outside::of_this_machine(), &metrics);
+        let places = config.listen.max_connections;
+        let settings = parts::grpc_settings(&config.listen, places, &Outside::of_this_machine(), &metrics);
         let result = settings.map(|_| "certificate and key fit".to_owned());
         found.push(("listen.tls".to_owned(), result.map_err(|error| format!("{error:#}"))));
     }

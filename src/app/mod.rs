@@ -6,6 +6,7 @@ mod commands;
 mod correspondence;
 mod eid;
 mod flows;
+mod open_files;
 #[cfg(feature = "dev")]
 mod pages;
 mod parts;
@@ -55,9 +56,10 @@ use crate::grpc::ops::Ops;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::telemetry::watched::{
-    FEED_AGE, REFUSALS_DROPPED, REUSE_RECENT_PREVIOUS, REUSE_STALE_LINEAGE, watch_counter, watch_gauge,
+    FEED_AGE, LOG_LINES_DROPPED, REFUSALS_DROPPED, REUSE_RECENT_PREVIOUS, REUSE_STALE_LINEAGE, watch_counter,
+    watch_gauge,
 };
-use crate::telemetry::{ConnectionMetrics, RpcMetrics};
+use crate::telemetry::{ConnectionMetrics, LogSink, RpcMetrics};
 
 /// What the service takes from outside of itself; tests give their own.
 #[derive(Clone)]
@@ -102,15 +104,23 @@ impl App {
     /// # Errors
     /// What kept it from starting.
     pub async fn start(config: Config, outside: Outside) -> anyhow::Result<Self> {
+        Self::start_logged(config, outside, &LogSink::default()).await
+    }
+
+    /// The same, with a metric of what the log dropped.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub async fn start_logged(config: Config, outside: Outside, log: &LogSink) -> anyhow::Result<Self> {
         let mut registry = Registry::default();
+        watch_log(&mut registry, log.clone());
         let (attempts, background) = (TaskTracker::new(), TaskTracker::new());
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
         let connections = ConnectionMetrics::register(&mut registry);
         let rpcs = RpcMetrics::register(&mut registry, &front::rpc_names());
         let store_metrics = StoreMetrics::register(&mut registry);
 
-        let (grpc_settings, certificates) = parts::grpc_settings(&config.listen, &outside, &connections)?;
-        let ops_settings = parts::ops_settings(&config.listen, &outside, &connections);
+        let (grpc_settings, ops_settings, certificates) = parts::ports(&config, &outside, &connections)?;
         let ops_listener = bind(config.listen.ops, "listen.ops").await?;
         let grpc_listener = bind(config.listen.grpc, "listen.grpc").await?;
         let (ops_address, grpc_address) = (ops_listener.local_addr()?, grpc_listener.local_addr()?);
@@ -231,6 +241,12 @@ impl App {
         self.worker_store.close().await;
         self.store.close().await;
     }
+}
+
+/// What is lost of the log.
+fn watch_log(registry: &mut Registry, log: LogSink) {
+    let help = "Lines of the log that were dropped";
+    watch_counter(registry, LOG_LINES_DROPPED, help, move || log.dropped());
 }
 
 /// Metrics whose values live in the flows.

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Outside;
 use super::certificates::Certificates;
+use super::open_files::{self, OPS_CONNECTIONS};
 use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::argon2::{Argon2Pool, HasherMetrics, PoolSettings};
 use crate::adapters::key_vault::{DerivedKeyVault, MasterKey};
@@ -87,17 +88,21 @@ pub(super) async fn worker_store(
     match &config.store.backend {
         StoreBackend::Sqlite { .. } => Ok(store.clone()),
         StoreBackend::Postgres { url, .. } => {
-            let mails = match &config.mail {
-                Some(Mail::Smtp(smtp)) => smtp.connections.min(MOST_MAIL_CONNECTIONS),
-                Some(Mail::Folder { .. }) => 1,
-                None => 0,
-            };
-            let bankid = if config.bankid.is_empty() { 0 } else { BANKID_CONNECTIONS };
-            let pool_size = WORKER_CONNECTIONS + bankid + u32::try_from(mails).unwrap_or(0);
-            let own = StoreConfig::Postgres { url: copy(url), pool_size };
+            let own = StoreConfig::Postgres { url: copy(url), pool_size: worker_connections(config) };
             SqlStore::connect(&own, metrics).await.context("connecting the workers to the store")
         }
     }
+}
+
+/// Connections of the workers to PostgreSQL, at most.
+pub(super) fn worker_connections(config: &Config) -> u32 {
+    let mails = match &config.mail {
+        Some(Mail::Smtp(smtp)) => smtp.connections.min(MOST_MAIL_CONNECTIONS),
+        Some(Mail::Folder { .. }) => 1,
+        None => 0,
+    };
+    let bankid = if config.bankid.is_empty() { 0 } else { BANKID_CONNECTIONS };
+    WORKER_CONNECTIONS + bankid + u32::try_from(mails).unwrap_or(0)
 }
 
 /// Applies pending migrations where `serve` may, and refuses to go on where it may not.
@@ -219,19 +224,35 @@ fn redis_tls(tls: &config::RedisTls) -> RedisTls {
     }
 }
 
-/// The settings of the gRPC port, with the certificates if it speaks TLS.
+/// The settings of the gRPC port and of the ops port, and the certificates if the former speaks TLS.
+pub(super) fn ports(
+    config: &Config,
+    outside: &Outside,
+    metrics: &ConnectionMetrics,
+) -> anyhow::Result<(Settings, Settings, Option<Certificates>)> {
+    let max_connections = open_files::connections(config)?;
+    let (grpc, certificates) = grpc_settings(&config.listen, max_connections, outside, metrics)?;
+    Ok((grpc, ops_settings(&config.listen, outside, metrics), certificates))
+}
+
+/// The settings of the gRPC port with so many places for connections, and the certificates if it speaks TLS.
 pub(super) fn grpc_settings(
     listen: &Listen,
+    max_connections: usize,
     outside: &Outside,
     metrics: &ConnectionMetrics,
 ) -> anyhow::Result<(Settings, Option<Certificates>)> {
     let certificates = listen.tls.as_ref().map(Certificates::load).transpose()?;
     let tls = certificates.as_ref().map(Certificates::settings);
-    Ok((Settings { tls, ..ops_settings(listen, outside, metrics) }, certificates))
+    metrics.max.set(i64::try_from(max_connections).unwrap_or(i64::MAX));
+    let max_connections_per_peer = listen.max_connections_per_peer;
+    let ops = ops_settings(listen, outside, metrics);
+    Ok((Settings { tls, max_connections, max_connections_per_peer, ..ops }, certificates))
 }
 
-/// The settings of the ops port: the same limits, never TLS.
-pub(super) fn ops_settings(listen: &Listen, outside: &Outside, metrics: &ConnectionMetrics) -> Settings {
+/// The settings of the ops port: the same limits for a connection, never TLS, and places of its own, so that probes get in
+/// when the gRPC port is full.
+fn ops_settings(listen: &Listen, outside: &Outside, metrics: &ConnectionMetrics) -> Settings {
     Settings {
         tls: None,
         connection: ConnectionLimits {
@@ -240,14 +261,15 @@ pub(super) fn ops_settings(listen: &Listen, outside: &Outside, metrics: &Connect
             max_streams: listen.max_streams,
             keepalive_interval: listen.keepalive_interval,
             keepalive_timeout: listen.keepalive_timeout,
+            answer_timeout: listen.answer_timeout,
             max_age: listen.max_connection_age,
             age_jitter: listen.max_connection_age_jitter,
             age_grace: listen.max_connection_age_grace,
             ..ConnectionLimits::default()
         },
-        max_connections: listen.max_connections,
-        max_connections_per_peer: listen.max_connections_per_peer,
-        trusted_proxies: TrustedProxies::new(listen.trusted_proxies.iter().copied()),
+        max_connections: OPS_CONNECTIONS,
+        max_connections_per_peer: OPS_CONNECTIONS,
+        balancers: TrustedProxies::new(listen.trusted_proxies.iter().chain(&listen.balancers).copied()),
         drain_timeout: listen.drain_timeout,
         entropy: Arc::clone(&outside.entropy),
         metrics: metrics.clone(),

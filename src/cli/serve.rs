@@ -13,7 +13,10 @@ use crate::config::Config;
 /// What kept it from starting, or from stopping in time.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let logs = logs::init(config.log, Box::new(std::io::stdout()))?;
-    let app = App::start(config, Outside::of_this_machine()).await?;
+    // A file that may not grow (RLIMIT_FSIZE) is a write that fails, like a full disk, and not the end of the process.
+    let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    let _kept = signal(too_large).context("listening for SIGXFSZ")?;
+    let app = App::start_logged(config, Outside::of_this_machine(), logs.sink()).await?;
     tracing::info!(grpc = %app.grpc_address(), ops = %app.ops_address(), "serving");
     stop_signal().await?;
     tracing::info!("stopping");

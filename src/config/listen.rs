@@ -22,11 +22,13 @@ pub struct Listen {
     pub plaintext_behind_proxy: bool,
     /// Proxies whose `x-forwarded-for` is believed, for callers without `ClientContext`; hops are read from the right.
     pub trusted_proxies: Vec<IpNet>,
+    /// Balancers and gateways of which one address is many clients; trusted proxies are such without being named.
+    pub balancers: Vec<IpNet>,
     /// Whether gRPC reflection is served.
     pub reflection: bool,
     /// Open connections, all peers together.
     pub max_connections: usize,
-    /// Open connections of one peer address.
+    /// Open connections of one peer address; balancers and trusted proxies have no such bound.
     pub max_connections_per_peer: usize,
     /// HTTP/2 streams open at once on a connection.
     pub max_streams: u32,
@@ -40,6 +42,8 @@ pub struct Listen {
     pub keepalive_interval: Duration,
     /// The connection is closed if the ping is not answered within this time.
     pub keepalive_timeout: Duration,
+    /// The connection is closed if the peer takes nothing of an answer for this long, and within twice this time.
+    pub answer_timeout: Duration,
     /// A connection is asked to end (GOAWAY) after this time.
     pub max_connection_age: Duration,
     /// Random addition to the age of a connection, so that they do not all end at once.
@@ -85,6 +89,7 @@ impl Listen {
             tls: None,
             plaintext_behind_proxy: false,
             trusted_proxies: Vec::new(),
+            balancers: Vec::new(),
             reflection: false,
             max_connections: 2000,
             max_connections_per_peer: 100,
@@ -94,6 +99,7 @@ impl Listen {
             header_timeout: Duration::from_secs(10),
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(20),
             max_connection_age: Duration::from_mins(10),
             max_connection_age_jitter: Duration::from_mins(1),
             max_connection_age_grace: Duration::from_secs(30),
@@ -124,6 +130,12 @@ pub(super) fn read(listen: &mut Reader<'_>) -> Option<Listen> {
             &Each(NETWORK),
             usual.trusted_proxies,
         ),
+        balancers: listen.or(
+            "balancers",
+            "balancers and gateways that many clients come through: `max_connections_per_peer` does not count there, nor for `trusted_proxies`",
+            &Each(NETWORK),
+            usual.balancers,
+        ),
         reflection: listen.or("reflection", "whether gRPC reflection is served", &Flag, usual.reflection),
         max_connections: listen.or(
             "max_connections",
@@ -133,7 +145,7 @@ pub(super) fn read(listen: &mut Reader<'_>) -> Option<Listen> {
         ),
         max_connections_per_peer: listen.or(
             "max_connections_per_peer",
-            "open connections of one peer address; a proxy is one peer",
+            "open connections of one peer (an IPv4 address or an IPv6 /64), but for `balancers` and `trusted_proxies`",
             &Count(1..=100_000),
             usual.max_connections_per_peer,
         ),
@@ -149,6 +161,18 @@ pub(super) fn read(listen: &mut Reader<'_>) -> Option<Listen> {
             &Count(1024..=4 * 1024 * 1024),
             usual.max_request_bytes,
         ),
+        ..read_times(listen, Listen::on_loopback())
+    };
+    check(listen, &read, tls_wanted);
+    match tls {
+        Some(tls) => Some(Listen { tls: Some(tls?), ..read }),
+        None => Some(read),
+    }
+}
+
+/// How long a peer may take, and how old a connection may get.
+fn read_times(listen: &mut Reader<'_>, usual: Listen) -> Listen {
+    Listen {
         handshake_timeout: listen.or(
             "handshake_timeout",
             "time for a TLS handshake",
@@ -172,6 +196,12 @@ pub(super) fn read(listen: &mut Reader<'_>) -> Option<Listen> {
             "time for the answer to a ping before the connection is closed",
             &seconds(1..=60),
             usual.keepalive_timeout,
+        ),
+        answer_timeout: listen.or(
+            "answer_timeout",
+            "a peer that takes nothing of an answer for this long loses its connection, after twice this time at the latest",
+            &seconds(1..=300),
+            usual.answer_timeout,
         ),
         max_connection_age: listen.or(
             "max_connection_age",
@@ -197,11 +227,7 @@ pub(super) fn read(listen: &mut Reader<'_>) -> Option<Listen> {
             &seconds(1..=600),
             usual.drain_timeout,
         ),
-    };
-    check(listen, &read, tls_wanted);
-    match tls {
-        Some(tls) => Some(Listen { tls: Some(tls?), ..read }),
-        None => Some(read),
+        ..usual
     }
 }
 

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -15,12 +16,14 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
+use super::frame_meter::Metered;
 use super::tls;
+use super::untaken::{Untaken, Watched};
 use crate::domain::caller::SubjectName;
 
 /// Time for the GOAWAY of a connection that never sent a request.
@@ -60,6 +63,8 @@ pub struct ConnectionLimits {
     pub keepalive_interval: Duration,
     /// …and given up after this one.
     pub keepalive_timeout: Duration,
+    /// A peer that takes nothing of an answer for this long loses its connection, after twice this time at the latest.
+    pub answer_timeout: Duration,
     /// A connection is asked to end after this time, so that clients spread over new replicas…
     pub max_age: Duration,
     /// …and up to this much later, so that they do not come back all at once…
@@ -69,7 +74,7 @@ pub struct ConnectionLimits {
 }
 
 impl Default for ConnectionLimits {
-    /// Handshake 5 s, first request 10 s, keepalive 30 s and 10 s, age 10 to 11 min and 30 s.
+    /// Handshake 5 s, first request 10 s, keepalive 30 s and 10 s, answers 20 s, age 10 to 11 min and 30 s.
     fn default() -> Self {
         Self {
             handshake_timeout: Duration::from_secs(5),
@@ -78,6 +83,7 @@ impl Default for ConnectionLimits {
             max_streams: 100,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(20),
             max_age: Duration::from_mins(10),
             age_jitter: Duration::from_mins(1),
             age_grace: Duration::from_secs(30),
@@ -120,6 +126,10 @@ pub(super) enum Closed {
     Handshake,
     /// No request in time.
     NoRequest,
+    /// It sent too many frames that ask for nothing.
+    Flood,
+    /// It did not take an answer in time.
+    Untaken,
     /// It did not end in its grace after its age.
     Age,
     /// It did not end in the time that the drain gave it.
@@ -164,18 +174,22 @@ impl<A: Answer> Serving<A> {
     {
         let connection = Arc::new(connection);
         let first_request = CancellationToken::new();
+        let untaken = Arc::new(Untaken::default());
         let service = service_fn(|request| {
             if !first_request.is_cancelled() {
                 first_request.cancel();
             }
             let answer = Arc::clone(&self.answer).answer(request, Arc::clone(&connection));
-            async move { Ok::<_, Infallible>(answer.await) }
+            let untaken = Arc::clone(&untaken);
+            async move { Ok::<_, Infallible>(answer.await.map(|body| Watched::new(body, &untaken))) }
         });
+        let (stream, flooded) = Metered::new(stream);
+        let ended = || if flooded.load(Ordering::Relaxed) { Closed::Flood } else { Closed::ByPeer };
         let mut served = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
         let began = Instant::now();
         // hyper has no timeout for a peer that sends nothing, half a preface or half a HEADERS frame.
         tokio::select! {
-            _ = served.as_mut() => return Closed::ByPeer,
+            _ = served.as_mut() => return ended(),
             () = first_request.cancelled() => {}
             () = self.drain.cancelled() => {}
             () = sleep_until(began + self.limits.header_timeout) => {
@@ -185,19 +199,24 @@ impl<A: Answer> Serving<A> {
                 return Closed::NoRequest;
             }
         }
-        let draining = tokio::select! {
-            _ = served.as_mut() => return Closed::ByPeer,
-            () = self.drain.cancelled() => true,
-            () = sleep_until(began + max_age) => false,
+        let mut turns = interval_at(Instant::now() + self.limits.answer_timeout, self.limits.answer_timeout);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let draining = loop {
+            tokio::select! {
+                _ = served.as_mut() => return ended(),
+                () = self.drain.cancelled() => break true,
+                () = sleep_until(began + max_age) => break false,
+                _ = turns.tick() => if untaken.turn() { return Closed::Untaken },
+            }
         };
         served.as_mut().graceful_shutdown();
         if draining {
             // The drain has a limit of its own, after which this task is ended.
             drop(served.await);
-            return Closed::ByPeer;
+            return ended();
         }
         match timeout(self.limits.age_grace, served).await {
-            Ok(_) => Closed::ByPeer,
+            Ok(_) => ended(),
             Err(_) => Closed::Age,
         }
     }

@@ -1,7 +1,6 @@
 //! The port: accepts connections up to a number, and drains them within a time.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,14 +10,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::accept_trouble::{AcceptTrouble, Full};
 use super::client_address::TrustedProxies;
 use super::connection::{Answer, Closed, ConnectionLimits, Serving};
 use crate::domain::client::Network;
 use crate::ports::entropy::{Entropy, random_bytes};
 use crate::telemetry::{self, ConnectionMetrics};
 
-/// When there is no file descriptor left, accepting waits this long for one instead of spinning.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A peer gets the place of a connection that was a flood back after this time: to connect anew is not to start afresh.
+const FLOOD_PENALTY: Duration = Duration::from_secs(10);
 
 /// Settings of a port.
 pub struct Settings {
@@ -28,10 +28,10 @@ pub struct Settings {
     pub connection: ConnectionLimits,
     /// Connections at a time; those beyond are closed at once.
     pub max_connections: usize,
-    /// Connections at a time from one IPv4 address or IPv6 /64. Trusted proxies have no such limit: one is many people.
+    /// Connections at a time from one IPv4 address or IPv6 /64.
     pub max_connections_per_peer: usize,
-    /// See `max_connections_per_peer`.
-    pub trusted_proxies: TrustedProxies,
+    /// Balancers and proxies, for which the limit per peer does not count: one is many people.
+    pub balancers: TrustedProxies,
     /// After this long, a drain ends connections that have not ended.
     pub drain_timeout: Duration,
     /// For the jitter of ages.
@@ -57,20 +57,21 @@ pub async fn serve<A: Answer>(
         kill: kill.clone(),
     });
     let room = Room::new(&settings);
+    let mut trouble = AcceptTrouble::new(settings.metrics.clone());
     let tasks = TaskTracker::new();
     while let Some(accepted) = drain.run_until_cancelled(listener.accept()).await {
         let (stream, peer) = match accepted {
             Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
             Err(error) => {
-                pause_after(&error, &drain).await;
+                trouble.failed(&error, &drain).await;
                 continue;
             }
         };
-        settings.metrics.accepted.inc();
+        trouble.accepted();
         let place = match room.place(peer) {
             Ok(place) => place,
-            Err(why) => {
-                settings.metrics.closed(why);
+            Err(full) => {
+                trouble.refused(full);
                 continue;
             }
         };
@@ -85,7 +86,9 @@ pub async fn serve<A: Answer>(
                 metrics.closed(why);
             }
             metrics.open.dec();
-            drop(place);
+            if closed == Closed::Flood {
+                place.penalty(&serving.drain).await;
+            }
         });
     }
     drop(listener);
@@ -94,19 +97,6 @@ pub async fn serve<A: Answer>(
         tracing::warn!(target: telemetry::CONNECTION, connections = tasks.len(), "drain timed out; ending connections");
         kill.cancel();
         tasks.wait().await;
-    }
-}
-
-/// Errors of one connection are forgotten; those of the process (no descriptors, no memory) are waited out. The loop
-/// ends for neither (RUSTSEC-2024-0376).
-async fn pause_after(error: &io::Error, drain: &CancellationToken) {
-    let of_one_connection = matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    );
-    if !of_one_connection {
-        tracing::warn!(target: telemetry::CONNECTION, %error, "cannot accept");
-        drain.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
     }
 }
 
@@ -122,6 +112,8 @@ const fn name(closed: Closed) -> Option<&'static str> {
         Closed::ByPeer => None,
         Closed::Handshake => Some("handshake"),
         Closed::NoRequest => Some("no_request"),
+        Closed::Flood => Some("flood"),
+        Closed::Untaken => Some("answer_not_taken"),
         Closed::Age => Some("age"),
         Closed::Drain => Some("drain"),
     }
@@ -135,13 +127,19 @@ struct Room {
     total: Arc<Semaphore>,
     by_peer: PeerCounts,
     per_peer: usize,
-    trusted_proxies: TrustedProxies,
+    balancers: TrustedProxies,
 }
 
 /// A place taken, given back when dropped.
 struct Place {
-    _total: OwnedSemaphorePermit,
-    peer: Option<(Network, PeerCounts)>,
+    total: OwnedSemaphorePermit,
+    peer: Option<PeerPlace>,
+}
+
+/// One of the places of a peer.
+struct PeerPlace {
+    network: Network,
+    by_peer: PeerCounts,
 }
 
 impl Room {
@@ -150,29 +148,40 @@ impl Room {
             total: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
             by_peer: Arc::default(),
             per_peer: settings.max_connections_per_peer,
-            trusted_proxies: settings.trusted_proxies.clone(),
+            balancers: settings.balancers.clone(),
         }
     }
 
-    fn place(&self, peer: IpAddr) -> Result<Place, &'static str> {
-        let total = Arc::clone(&self.total).try_acquire_owned().map_err(|_| "max_connections")?;
-        if self.trusted_proxies.contains(peer) {
-            return Ok(Place { _total: total, peer: None });
+    fn place(&self, peer: IpAddr) -> Result<Place, Full> {
+        let total = Arc::clone(&self.total).try_acquire_owned().map_err(|_| Full::All)?;
+        if self.balancers.contains(peer) {
+            return Ok(Place { total, peer: None });
         }
         let network = Network::of(peer);
         let mut by_peer = self.by_peer.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_peer.entry(network).or_default();
         if *count >= self.per_peer {
-            return Err("max_connections_per_peer");
+            return Err(Full::Peer);
         }
         *count += 1;
-        Ok(Place { _total: total, peer: Some((network, Arc::clone(&self.by_peer))) })
+        Ok(Place { total, peer: Some(PeerPlace { network, by_peer: Arc::clone(&self.by_peer) }) })
     }
 }
 
-impl Drop for Place {
+impl Place {
+    /// Gives the place back to others at once, and to its peer after a while.
+    async fn penalty(self, drain: &CancellationToken) {
+        let Self { total, peer } = self;
+        drop(total);
+        if peer.is_some() {
+            drain.run_until_cancelled(tokio::time::sleep(FLOOD_PENALTY)).await;
+        }
+    }
+}
+
+impl Drop for PeerPlace {
     fn drop(&mut self) {
-        let Some((network, by_peer)) = &self.peer else { return };
+        let Self { network, by_peer } = self;
         let mut by_peer = by_peer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = by_peer.get_mut(network) {
             *count -= 1;
@@ -192,7 +201,7 @@ mod tests {
             total: Arc::new(Semaphore::new(total)),
             by_peer: Arc::default(),
             per_peer,
-            trusted_proxies: TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]),
+            balancers: TrustedProxies::new(["10.0.0.0/8".parse().unwrap()]),
         }
     }
 
@@ -205,19 +214,32 @@ mod tests {
         let room = room(2, 1);
         let place = room.place(peer("192.0.2.1")).ok();
         assert!(place.is_some());
-        assert_eq!(room.place(peer("192.0.2.1")).err(), Some("max_connections_per_peer"));
+        assert_eq!(room.place(peer("192.0.2.1")).err(), Some(Full::Peer));
         let _other = room.place(peer("192.0.2.2")).unwrap();
-        assert_eq!(room.place(peer("192.0.2.3")).err(), Some("max_connections"));
+        assert_eq!(room.place(peer("192.0.2.3")).err(), Some(Full::All));
         drop(place);
         assert!(room.place(peer("192.0.2.1")).is_ok());
         assert_eq!(room.by_peer.lock().unwrap().len(), 1, "peers that left are forgotten");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_place_of_a_flood_is_anothers_at_once_and_its_peers_after_ten_seconds() {
+        let room = room(1, 1);
+        let place = room.place(peer("192.0.2.1")).unwrap();
+        let drain = CancellationToken::new();
+        let penalty = tokio::spawn(async move { place.penalty(&drain).await });
+        tokio::task::yield_now().await;
+        assert_eq!(room.place(peer("192.0.2.1")).err(), Some(Full::Peer));
+        assert!(room.place(peer("192.0.2.2")).is_ok());
+        penalty.await.unwrap();
+        assert!(room.place(peer("192.0.2.1")).is_ok());
+    }
+
     #[test]
-    fn all_hosts_of_a_64_are_one_peer_and_a_trusted_proxy_is_many() {
+    fn all_hosts_of_a_64_are_one_peer_and_a_balancer_is_many() {
         let room = room(10, 1);
         let _place = room.place(peer("2001:db8::1")).unwrap();
         assert!(room.place(peer("2001:db8::2")).is_err());
-        let _proxies = [room.place(peer("10.0.0.1")).unwrap(), room.place(peer("10.0.0.1")).unwrap()];
+        let _balanced = [room.place(peer("10.0.0.1")).unwrap(), room.place(peer("10.0.0.1")).unwrap()];
     }
 }

@@ -4,6 +4,7 @@
 //! log, panics) → `caller` (who calls) → `access` (may it call this rpc) → `deadline` → the handler, which
 //! asks `context` for the caller, `access` for the organization and `fields` for the rest.
 
+mod accept_trouble;
 pub mod access;
 mod activate_credential;
 pub mod at_work;
@@ -16,6 +17,7 @@ pub mod deadline;
 mod eid_login;
 pub mod fallback_credential;
 pub mod fields;
+mod frame_meter;
 pub mod front;
 pub mod guardian;
 pub mod health;
@@ -36,4 +38,5 @@ pub mod session;
 pub mod staff;
 pub mod status;
 pub mod tls;
+mod untaken;
 mod web;

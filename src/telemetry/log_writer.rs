@@ -88,7 +88,40 @@ pub(super) fn start(mut out: Box<dyn Write + Send>) -> std::io::Result<LogGuard>
     Ok(LogGuard { sink, thread: Some(thread) })
 }
 
+/// Where lines end up.
+struct Output<'o> {
+    out: &'o mut dyn Write,
+    /// Whether only a part of the last line could be written.
+    cut: bool,
+}
+
+impl Output<'_> {
+    /// Writes lines; how many were lost. The metrics are all that is left to tell it.
+    fn write(&mut self, mut lines: &[u8]) -> u64 {
+        let count = |lines: &[u8]| lines.split_inclusive(|byte| *byte == b'\n').count() as u64;
+        // What was cut must not run into the next line.
+        if self.cut && self.out.write_all(b"\n").is_err() {
+            return count(lines);
+        }
+        self.cut = false;
+        while !lines.is_empty() {
+            match self.out.write(lines) {
+                Ok(0) => break,
+                Ok(written) => {
+                    self.cut = lines.get(written - 1) != Some(&b'\n');
+                    lines = lines.get(written..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        drop(self.out.flush());
+        count(lines)
+    }
+}
+
 fn run(shared: &Shared, out: &mut dyn Write) {
+    let mut output = Output { out, cut: false };
     let mut batch = Vec::with_capacity(BATCH_BYTES);
     loop {
         let waiting = shared.lock();
@@ -111,8 +144,7 @@ fn run(shared: &Shared, out: &mut dyn Write) {
             shared.changed.notify_all();
             return;
         }
-        // Nobody is left to tell that the log cannot be written.
-        drop(out.write_all(&batch).and_then(|()| out.flush()));
+        shared.dropped.fetch_add(output.write(&batch), Ordering::Relaxed);
         batch.clear();
         batch.shrink_to(BATCH_BYTES);
     }
@@ -133,5 +165,48 @@ impl Drop for LogGuard {
         if let Some(thread) = self.thread.take().filter(|_| !ended.timed_out()) {
             drop(thread.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// A disk with room for so many bytes.
+    #[derive(Default)]
+    struct Disk {
+        room: usize,
+        written: Vec<u8>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let taken = bytes.len().min(self.room);
+            self.room -= taken;
+            self.written.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_does_not_take_are_counted_and_the_next_one_begins_anew() {
+        let mut disk = Disk { room: 5, ..Disk::default() };
+        let mut output = Output { out: &mut disk, cut: false };
+        assert_eq!(output.write(b"one\ntwo\nthree\n"), 2, "two was cut, three never begun");
+        assert_eq!(output.write(b"four\n"), 1, "still full");
+        let cut = output.cut;
+        disk.room = 100;
+        let mut output = Output { out: &mut disk, cut };
+        assert_eq!(output.write(b"five\nsix\n"), 0);
+        assert_eq!(String::from_utf8(disk.written).unwrap(), "one\nt\nfive\nsix\n");
     }
 }

@@ -18,6 +18,9 @@ pub const REUSE_STALE_LINEAGE: &str = "guardian_auth_refresh_reuse_stale_lineage
 /// Seconds since the revocation feed was read: over 1 s, this replica may not know of a session's end.
 pub const FEED_AGE: &str = "guardian_auth_revocation_feed_age_seconds";
 
+/// Lines of the log that were dropped: whoever reads it is stuck, or its disk is full.
+pub const LOG_LINES_DROPPED: &str = "guardian_auth_log_lines_dropped";
+
 /// Tries to deliver messages, by channel and result.
 pub const MESSAGE_TRIES: &str = "guardian_auth_message_tries";
 /// Messages that wait in the outbox, by channel.

@@ -18,6 +18,7 @@
     reason = "speed and growth of tests matter less than that they read like the story"
 )]
 
+mod abuse;
 mod audit_log;
 mod bad_input;
 #[cfg(feature = "dev")]

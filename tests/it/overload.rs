@@ -9,13 +9,15 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tonic::Code;
 
+use crate::support::full_size;
 use crate::support::process::Process;
 use crate::support::service::{Attempt, Calls, http_get, reason, sum_of};
 
 const ORGANIZATION: &str = "sample-kommun";
-const CONNECTIONS: usize = 20;
-const LOGINS: usize = 600;
-const SILENT_CONNECTIONS: usize = 200;
+/// Connections, logins at once, and connections without a request.
+fn crowd() -> (usize, usize, usize) {
+    if full_size() { (100, 10_000, 1000) } else { (20, 600, 200) }
+}
 const MEMORY_LIMIT_MIB: u64 = 128;
 
 /// The real binary, with the real cost of a hash.
@@ -86,21 +88,22 @@ may_assert_client_ip = true
 /// B30 and B31, in the size of a test; the benchmark measures the figures.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b31_memory_is_bounded_when_many_log_in_at_once() {
+    let (connections, logins, silent_connections) = crowd();
     let overloaded = Overloaded::start();
     let mut silent = Vec::new();
-    for _ in 0..SILENT_CONNECTIONS {
+    for _ in 0..silent_connections {
         silent.push(TcpStream::connect(overloaded.process.grpc).await.unwrap());
     }
     let mut portals = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..connections {
         portals.push(overloaded.connect().await);
     }
     let mut attempts = JoinSet::new();
-    for number in 0..LOGINS {
-        let portal = portals[number % CONNECTIONS].clone();
+    for number in 0..logins {
+        let portal = portals[number % connections].clone();
         attempts.spawn(async move {
             let (name, ip) =
-                (format!("user-{number}"), format!("198.51.{}.{}", number / 250, number % 250 + 1));
+                (format!("user-{number}"), format!("198.51.{}.{}", number / 250 % 250, number % 250 + 1));
             portal.log_in(Attempt::new(&name, "some password or other").from(&ip)).await.unwrap_err()
         });
     }

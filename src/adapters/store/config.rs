@@ -26,6 +26,9 @@ pub(super) const UNTESTED_IDLE: Duration = Duration::from_millis(250);
 /// Readers of an embedded database. Writers take turns, so there is one connection for them.
 pub(super) const SQLITE_READERS: u32 = 4;
 
+/// All connections to an embedded database, the writer's among them.
+pub const SQLITE_CONNECTIONS: u32 = SQLITE_READERS + 1;
+
 /// Which database, and how to reach it.
 pub enum StoreConfig {
     /// Embedded: one file (and two beside it) on a local disk, one process.

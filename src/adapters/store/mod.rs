@@ -56,7 +56,7 @@ mod staff_changes;
 mod statement;
 mod unit;
 
-pub use config::StoreConfig;
+pub use config::{SQLITE_CONNECTIONS, StoreConfig};
 pub use metrics::StoreMetrics;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use tonic::transport::Endpoint;
 
@@ -16,30 +17,66 @@ pub struct Process {
     pub grpc: SocketAddr,
     /// The address of health and metrics.
     pub ops: SocketAddr,
+    lines: Arc<Mutex<Vec<serde_json::Value>>>,
+}
+
+/// What serves with a configuration file.
+pub fn serve(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_guardian-auth"));
+    command.arg("--config").arg(config).arg("serve");
+    command
+}
+
+/// The same, started by a shell that runs `before` first: to set limits or mount something.
+pub fn serve_after(before: &str, config: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("{before} && exec \"$@\"")).arg("sh");
+    command.arg(env!("CARGO_BIN_EXE_guardian-auth")).arg("--config").arg(config).arg("serve");
+    command
 }
 
 impl Process {
     /// Serves with a configuration file; panics if it does not come up.
     pub fn start(config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_guardian-auth"))
-            .arg("--config")
-            .arg(config)
-            .arg("serve")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start_by(serve(config))
+    }
+
+    /// Serves by a command that becomes the process.
+    pub fn start_by(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut first = Vec::new();
         let (grpc, ops) = lines
             .by_ref()
             .find_map(|line| {
                 let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
                 let address = |name: &str| line[name].as_str()?.parse().ok();
-                Some((address("grpc")?, address("ops")?))
+                let addresses = address("grpc").zip(address("ops"));
+                first.push(line);
+                addresses
             })
             .expect("the process says where it serves");
+        let kept = Arc::new(Mutex::new(first));
         // Read on, so that it never waits for us.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, grpc, ops }
+        std::thread::spawn({
+            let kept = Arc::clone(&kept);
+            move || {
+                for line in lines.map_while(Result::ok) {
+                    kept.lock().unwrap().push(serde_json::from_str(&line).expect("a line is JSON"));
+                }
+            }
+        });
+        Self { child, grpc, ops, lines: kept }
+    }
+
+    /// How many lines of its log so far have this message.
+    pub fn said(&self, message: &str) -> usize {
+        self.lines.lock().unwrap().iter().filter(|line| line["message"] == message).count()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Its number.

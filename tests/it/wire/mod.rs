@@ -212,7 +212,7 @@ impl Setup {
             connection: ConnectionLimits::default(),
             max_connections: 1000,
             max_connections_per_peer: 1000,
-            trusted_proxies: TrustedProxies::default(),
+            balancers: TrustedProxies::default(),
             drain_timeout: Duration::from_secs(10),
             entropy: Arc::new(SystemEntropy),
             metrics: ConnectionMetrics::register(&mut registry),

@@ -1,0 +1,287 @@
+//! A budget of HTTP/2 frames that ask for nothing: pings, settings, window updates, resets, crumbs of data.
+//!
+//! `h2` bounds what such frames make it keep, not how many of them a peer has it read and answer. Each costs the sender
+//! a dozen bytes and us a parse, often an answer. So they are counted here, before `h2` sees them: a call brings along
+//! more of them than any client needs for it, and beyond those a connection has a few in a second.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// Frames in hand at the beginning, and at most: room for a client that resets all its streams and opens them anew
+/// several times over.
+const BURST: u32 = 1000;
+/// Frames that come back in a second: pings and window updates of long streams need a handful.
+const PER_SECOND: u32 = 50;
+/// Frames that come back with each HEADERS. A call needs about five: its data, a window update or two, a ping to
+/// measure the line, a reset.
+const PER_HEADERS: u32 = 20;
+/// A DATA frame of fewer bytes is a crumb, unless it is the last of its stream.
+const CRUMB_BYTES: u32 = 64;
+/// A frame that asks for nothing counts once more for each of these bytes.
+const PAYLOAD_BYTES_OF_A_FRAME: u32 = 1024;
+
+/// How an HTTP/2 connection begins; HTTP/1.1 begins otherwise and has no frames to count.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const HEAD_BYTES: usize = 9;
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const END_STREAM: u8 = 1;
+
+/// Too many frames that ask for nothing.
+#[derive(Debug, PartialEq, Eq)]
+struct Flood;
+
+/// Where in the stream of bytes we are.
+#[derive(Debug)]
+enum At {
+    /// So many bytes of the preface have come.
+    Preface(usize),
+    /// So many bytes of a frame's head have come.
+    Head([u8; HEAD_BYTES], usize),
+    /// So many bytes of a frame's payload are still to come.
+    Payload(usize),
+    /// Not HTTP/2.
+    Uncounted,
+}
+
+/// Counts the frames of a connection from its first byte on.
+#[derive(Debug)]
+struct FrameMeter {
+    at: At,
+    left: u32,
+    refilled: Instant,
+}
+
+impl FrameMeter {
+    fn new(now: Instant) -> Self {
+        Self { at: At::Preface(0), left: BURST, refilled: now }
+    }
+
+    /// Takes bytes as they come, cut anywhere. `now` is asked when the frames in hand are spent.
+    fn feed(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> Result<(), Flood> {
+        while !bytes.is_empty() {
+            let taken = match &mut self.at {
+                At::Uncounted => return Ok(()),
+                At::Preface(seen) => {
+                    let expected = &PREFACE[*seen..];
+                    let length = expected.len().min(bytes.len());
+                    *seen += length;
+                    if bytes[..length] != expected[..length] {
+                        self.at = At::Uncounted;
+                    } else if *seen == PREFACE.len() {
+                        self.at = At::Head([0; HEAD_BYTES], 0);
+                    }
+                    length
+                }
+                At::Head(head, seen) => {
+                    let length = (HEAD_BYTES - *seen).min(bytes.len());
+                    head[*seen..*seen + length].copy_from_slice(&bytes[..length]);
+                    *seen += length;
+                    if *seen == HEAD_BYTES {
+                        let head = *head;
+                        let payload = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                        self.at = after_head(payload);
+                        self.count(head[3], head[4], payload, &now)?;
+                    }
+                    length
+                }
+                At::Payload(left) => {
+                    let length = (*left).min(bytes.len());
+                    *left -= length;
+                    if *left == 0 {
+                        self.at = At::Head([0; HEAD_BYTES], 0);
+                    }
+                    length
+                }
+            };
+            bytes = &bytes[taken..];
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, kind: u8, flags: u8, payload: u32, now: impl Fn() -> Instant) -> Result<(), Flood> {
+        let cost = match kind {
+            HEADERS => {
+                self.left = (self.left + PER_HEADERS).min(BURST);
+                return Ok(());
+            }
+            DATA if flags & END_STREAM != 0 || payload >= CRUMB_BYTES => return Ok(()),
+            _ => 1 + payload / PAYLOAD_BYTES_OF_A_FRAME,
+        };
+        if self.left < cost {
+            self.refill(now());
+        }
+        self.left = self.left.checked_sub(cost).ok_or(Flood)?;
+        Ok(())
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let millis = now.saturating_duration_since(self.refilled).as_millis();
+        let back = u32::try_from(millis * u128::from(PER_SECOND) / 1000).unwrap_or(BURST);
+        // What is less than one frame is not lost.
+        if back > 0 {
+            self.left = self.left.saturating_add(back).min(BURST);
+            self.refilled = now;
+        }
+    }
+}
+
+const fn after_head(payload: u32) -> At {
+    if payload == 0 { At::Head([0; HEAD_BYTES], 0) } else { At::Payload(payload as usize) }
+}
+
+/// A stream of bytes that ends in an error when its peer floods it.
+pub(super) struct Metered<S> {
+    stream: S,
+    meter: FrameMeter,
+    flooded: Arc<AtomicBool>,
+}
+
+impl<S> Metered<S> {
+    /// Counts what comes from `stream`. The flag is raised when it ended for a flood.
+    pub(super) fn new(stream: S) -> (Self, Arc<AtomicBool>) {
+        let flooded = Arc::new(AtomicBool::new(false));
+        (Self { stream, meter: FrameMeter::new(Instant::now()), flooded: Arc::clone(&flooded) }, flooded)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        if this.meter.feed(&buffer.filled()[before..], Instant::now).is_err() {
+            this.flooded.store(true, Ordering::Relaxed);
+            return Poll::Ready(Err(io::Error::other("too many frames that ask for nothing")));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const PING: u8 = 6;
+    const RST_STREAM: u8 = 3;
+
+    fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
+        let length = u32::try_from(payload).unwrap().to_be_bytes();
+        let mut frame = vec![length[1], length[2], length[3], kind, flags, 0, 0, 0, 1];
+        frame.resize(HEAD_BYTES + payload, 0);
+        frame
+    }
+
+    fn meter(now: Instant) -> FrameMeter {
+        let mut meter = FrameMeter::new(now);
+        meter.feed(PREFACE, || now).unwrap();
+        meter
+    }
+
+    /// How many of these frames pass, of 5000.
+    fn passed(meter: &mut FrameMeter, frame: &[u8], now: Instant) -> u32 {
+        (0..5000).find(|_| meter.feed(frame, || now).is_err()).unwrap_or(5000)
+    }
+
+    #[test]
+    fn pings_pass_until_the_burst_is_spent_and_then_as_many_as_come_back_in_a_second() {
+        let begin = Instant::now();
+        let mut meter = meter(begin);
+        let ping = frame(PING, 0, 8);
+        assert_eq!(passed(&mut meter, &ping, begin), BURST);
+        assert_eq!(passed(&mut meter, &ping, begin + Duration::from_secs(1)), PER_SECOND);
+        assert_eq!(passed(&mut meter, &ping, begin + Duration::from_hours(1)), BURST, "and never more");
+    }
+
+    #[test]
+    fn a_client_that_calls_is_never_a_flood() {
+        let begin = Instant::now();
+        let mut meter = meter(begin);
+        let mut call = frame(HEADERS, 4, 200);
+        for each in [frame(DATA, 0, 5), frame(DATA, END_STREAM, 300), frame(8, 0, 4), frame(8, 0, 4)] {
+            call.extend(each);
+        }
+        for each in [frame(PING, 0, 8), frame(PING, 1, 8), frame(RST_STREAM, 0, 4)] {
+            call.extend(each);
+        }
+        assert_eq!(passed(&mut meter, &call, begin), 5000);
+    }
+
+    #[test]
+    fn crumbs_of_data_are_counted_and_slices_and_ends_are_not() {
+        let begin = Instant::now();
+        assert_eq!(passed(&mut meter(begin), &frame(DATA, 0, 1), begin), BURST);
+        assert_eq!(passed(&mut meter(begin), &frame(DATA, 0, 0), begin), BURST);
+        assert_eq!(passed(&mut meter(begin), &frame(DATA, END_STREAM, 1), begin), 5000);
+        assert_eq!(passed(&mut meter(begin), &frame(DATA, 0, 1024), begin), 5000);
+    }
+
+    #[test]
+    fn a_frame_that_asks_for_nothing_counts_by_its_size() {
+        let begin = Instant::now();
+        assert_eq!(passed(&mut meter(begin), &frame(4, 0, 9 * 1024), begin), BURST / 10);
+    }
+
+    #[test]
+    fn bytes_may_be_cut_anywhere() {
+        let begin = Instant::now();
+        let mut stream = PREFACE.to_vec();
+        for _ in 0..=BURST {
+            stream.extend(frame(PING, 0, 8));
+        }
+        for size in [1, 2, 7, 1000, stream.len()] {
+            let mut meter = FrameMeter::new(begin);
+            let mut fed = stream.chunks(size).map(|bytes| meter.feed(bytes, || begin));
+            assert!(fed.any(|result| result.is_err()), "cut every {size} bytes");
+        }
+        let mut meter = FrameMeter::new(begin);
+        assert_eq!(meter.feed(&stream[..stream.len() - 17], || begin), Ok(()), "one frame fewer");
+    }
+
+    #[test]
+    fn http_1_is_not_counted() {
+        let begin = Instant::now();
+        let mut meter = FrameMeter::new(begin);
+        meter.feed(b"PRI is no method of HTTP/1.1", || begin).unwrap();
+        assert_eq!(passed(&mut meter, &[0; 4096], begin), 5000);
+    }
+}
