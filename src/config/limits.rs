@@ -30,6 +30,22 @@ pub enum LimitsBackend {
     },
 }
 
+impl Limits {
+    /// Whether the counters are the same, kept in the same place: then they need not begin anew.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let backend = match (&self.backend, &other.backend) {
+            (LimitsBackend::Memory, LimitsBackend::Memory) => true,
+            (
+                LimitsBackend::Redis { url, timeout },
+                LimitsBackend::Redis { url: other_url, timeout: other_timeout },
+            ) => url.expose() == other_url.expose() && timeout == other_timeout,
+            (LimitsBackend::Memory, LimitsBackend::Redis { .. })
+            | (LimitsBackend::Redis { .. }, LimitsBackend::Memory) => false,
+        };
+        backend && self.replicas == other.replicas
+    }
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Memory,

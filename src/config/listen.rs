@@ -46,6 +46,8 @@ pub struct Listen {
     pub max_connection_age_jitter: Duration,
     /// Time for the calls of an ending connection.
     pub max_connection_age_grace: Duration,
+    /// On shutdown, time from the end of readiness to the end of accepting.
+    pub drain_delay: Duration,
     /// On shutdown, time for the calls in flight.
     pub drain_timeout: Duration,
 }
@@ -97,6 +99,7 @@ impl Listen {
             max_connection_age: Duration::from_mins(10),
             max_connection_age_jitter: Duration::from_mins(1),
             max_connection_age_grace: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(20),
         }
     }
@@ -190,6 +193,13 @@ pub(super) fn read(listen: &mut Reader<'_>) -> Option<Listen> {
             "time for the calls of an ending connection",
             &seconds(1..=600),
             usual.max_connection_age_grace,
+        ),
+        drain_delay: listen.or(
+            "drain_delay",
+            "on shutdown, readiness is false for this long before calls are refused, so that a balancer that asks for it \
+             sends them elsewhere; not needed with a `preStop`",
+            &seconds(0..=60),
+            usual.drain_delay,
         ),
         drain_timeout: listen.or(
             "drain_timeout",

@@ -1,7 +1,7 @@
 //! The gRPC surface: wire messages become domain types, outcomes become answers.
 //!
-//! A request passes, in this order: `listener` (connections and their limits) → `front` (gRPC-Web, JWKS, request
-//! log, panics) → `caller` (who calls) → `access` (may it call this rpc) → `deadline` → the handler, which
+//! A request passes, in this order: `listener` (connections and their limits) → `fronts` (of which configuration) → `front`
+//! (gRPC-Web, JWKS, request log, panics) → `caller` (who calls) → `access` (may it call this rpc) → `deadline` → the handler, which
 //! asks `context` for the caller, `access` for the organization and `fields` for the rest.
 
 pub mod access;
@@ -17,6 +17,7 @@ mod eid_login;
 pub mod fallback_credential;
 pub mod fields;
 pub mod front;
+pub mod fronts;
 pub mod guardian;
 pub mod health;
 pub mod incident;

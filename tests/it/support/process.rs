@@ -3,11 +3,16 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
 
 use tonic::transport::Endpoint;
 
-use super::service::Calls;
+use super::service::{Calls, http_get, sum_of};
+use super::{eventually, send_signal};
 
 /// A process that serves. It is killed when the value is dropped.
 pub struct Process {
@@ -16,6 +21,8 @@ pub struct Process {
     pub grpc: SocketAddr,
     /// The address of health and metrics.
     pub ops: SocketAddr,
+    /// What it has logged since it serves.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
@@ -38,8 +45,41 @@ impl Process {
             })
             .expect("the process says where it serves");
         // Read on, so that it never waits for us.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, grpc, ops }
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || lines.for_each(|line| kept.lock().unwrap().extend(line.ok())));
+        Self { child, grpc, ops, log }
+    }
+
+    /// Lines that it has logged since it serves, and that contain a text.
+    pub fn logged(&self, text: &str) -> Vec<String> {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+
+    /// Tells it to stop, as Kubernetes does.
+    pub fn terminate(&self) {
+        send_signal(Pid::from_child(&self.child), Signal::TERM);
+    }
+
+    /// Tells it to look at its configuration now.
+    pub fn hang_up(&self) {
+        send_signal(Pid::from_child(&self.child), Signal::HUP);
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self, deadline: Duration) -> ExitStatus {
+        let mut status = None;
+        eventually(deadline, "the process ends", async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+
+    /// The sum of a metric's samples whose labels contain `labels`.
+    pub async fn metric(&self, name: &str, labels: &str) -> f64 {
+        sum_of(&http_get(self.ops, "/metrics").await.1, name, labels)
     }
 
     /// Its number.
