@@ -15,8 +15,7 @@ use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::argon2::{Argon2Pool, HasherMetrics, PoolSettings};
 use crate::adapters::key_vault::{DerivedKeyVault, MasterKey};
 use crate::adapters::limiter::{
-    BucketKeys, LimiterKey, MemoryLimiter, RedisLimiter, RedisSettings, RedisTopology,
-    ResilientLimiter,
+    BucketKeys, LimiterKey, MemoryLimiter, RedisLimiter, RedisSettings, RedisTopology, ResilientLimiter,
 };
 use crate::adapters::messenger::{
     ElksSender, ElksSettings, FolderSender, Login, Security, SmtpSender, SmtpSettings,

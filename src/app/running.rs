@@ -66,8 +66,7 @@ impl Running {
         let goes_on =
             before.config.limits.is_same_as(&config.limits) && is_same_key(&before.config.keys, &config.keys);
         let limiter = goes_on.then(|| Arc::clone(&before.generation.limiter));
-        let Made { generation, front, registry } =
-            Generation::start(&config, &self.lasting, limiter).await?;
+        let Made { generation, front, registry } = Generation::start(&config, &self.lasting, limiter).await?;
         if login_changed {
             self.log_in_by(&config)?;
         }
@@ -111,9 +110,7 @@ fn is_other_login(before: &Config, after: &Config) -> bool {
 /// Whether the keys of counters, which come from the first master key, stay the same.
 fn is_same_key(before: &Keys, after: &Keys) -> bool {
     match (before.master.first(), after.master.first()) {
-        (Some(before), Some(after)) => {
-            before.id == after.id && before.key.expose() == after.key.expose()
-        }
+        (Some(before), Some(after)) => before.id == after.id && before.key.expose() == after.key.expose(),
         (Some(_), None) | (None, Some(_)) | (None, None) => false,
     }
 }

@@ -100,7 +100,8 @@ impl Listen {
             max_connection_age_jitter: Duration::from_mins(1),
             max_connection_age_grace: Duration::from_secs(30),
             drain_delay: Duration::ZERO,
-            drain_timeout: Duration::from_secs(20),
+            // With what follows, a stop is over within 20 s, whoever hangs.
+            drain_timeout: Duration::from_secs(15),
         }
     }
 }

@@ -263,7 +263,8 @@ async fn b27_under_load_every_fault_of_the_database_is_told_in_time_and_over_soo
     let outage = if full_size() { Duration::from_secs(10) } else { Duration::from_secs(2) };
     postgres.stop();
     let since = Instant::now();
-    eventually(outage * 10, "the outage lasts", async || since.elapsed() >= outage && unavailable() >= 8).await;
+    eventually(outage * 10, "the outage lasts", async || since.elapsed() >= outage && unavailable() >= 8)
+        .await;
     postgres.restart().await;
     back("logins after a restart").await;
 

@@ -46,27 +46,34 @@ impl Policies {
         Self(policies)
     }
 
-    /// Calls, and calls again as the policy of the rpc says.
-    pub(super) async fn call<T>(
-        &self,
-        rpc: &str,
-        mut call: impl AsyncFnMut() -> Result<T, Status>,
-    ) -> Result<T, Status> {
-        let policy = self.0.get(rpc);
-        let mut pause = policy.map_or(Duration::ZERO, |policy| policy.pause);
-        let mut attempt = 1;
-        loop {
-            match (call().await, policy) {
-                (Err(status), Some(policy))
-                    if is_unavailable(&status) && attempt < policy.attempts =>
-                {
-                    // The pause is part of the policy that is tested. Libraries shorten or lengthen it by chance.
-                    tokio::time::sleep(pause).await;
-                    pause = pause.mul_f64(policy.multiplier).min(policy.longest_pause);
-                    attempt += 1;
-                }
-                (answer, _) => return answer,
+    /// The tries of one call.
+    pub(super) fn tries(&self, rpc: &str) -> Tries {
+        let policy = self.0.get(rpc).cloned();
+        let pause = policy.as_ref().map_or(Duration::ZERO, |policy| policy.pause);
+        Tries { policy, pause, made: 0 }
+    }
+}
+
+/// The tries of one call.
+pub(super) struct Tries {
+    policy: Option<Policy>,
+    pause: Duration,
+    /// Failed ones so far.
+    pub(super) made: u32,
+}
+
+impl Tries {
+    /// Whether to call again after this answer, and if so, when it is time.
+    pub(super) async fn again(&mut self, status: &Status) -> bool {
+        self.made += 1;
+        match &self.policy {
+            Some(policy) if is_unavailable(status) && self.made < policy.attempts => {
+                // The pause is part of the policy that is tested. Libraries shorten or lengthen it by chance.
+                tokio::time::sleep(self.pause).await;
+                self.pause = self.pause.mul_f64(policy.multiplier).min(policy.longest_pause);
+                true
             }
+            Some(_) | None => false,
         }
     }
 }
@@ -103,8 +110,7 @@ fn rpcs() -> BTreeMap<String, bool> {
             let at = proto.find(&format!("rpc {}(", method.name())).unwrap();
             let comment = &proto[..at];
             let told = &comment[comment.rfind("Idempotency: ").unwrap()..];
-            let harmless = !told.starts_with("Idempotency: none:")
-                && !told.starts_with("Idempotency: none;");
+            let harmless = !told.starts_with("Idempotency: none:") && !told.starts_with("Idempotency: none;");
             rpcs.insert(format!("{}/{}", service.full_name(), method.name()), harmless);
         }
     }

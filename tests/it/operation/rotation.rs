@@ -37,12 +37,7 @@ impl Authority {
 }
 
 /// Gives both replicas these master keys, and waits until they use them.
-async fn use_keys(
-    installation: &Installation,
-    replicas: &[(Replica, Process); 2],
-    keys: &[&str],
-    log: &str,
-) {
+async fn use_keys(installation: &Installation, replicas: &[(Replica, Process); 2], keys: &[&str], log: &str) {
     for (replica, process) in replicas {
         let before = process.metric(RELOADS, "\"taken\"").await;
         configure(installation, replica, keys, log);
@@ -71,7 +66,11 @@ async fn reseal(replica: &Replica) {
 }
 
 /// Connects anew again and again, each time with what the replica shows then.
-fn visitors(doors: &[Door], token: &str, access_token: &str) -> (CancellationToken, tokio::task::JoinHandle<u64>) {
+fn visitors(
+    doors: &[Door],
+    token: &str,
+    access_token: &str,
+) -> (CancellationToken, tokio::task::JoinHandle<u64>) {
     let stop = CancellationToken::new();
     let (doors, token, access, stopped) =
         (doors.to_vec(), token.to_owned(), access_token.to_owned(), stop.clone());
@@ -102,10 +101,9 @@ async fn b33_certificate_and_master_key_change_on_two_replicas_and_no_call_fails
         let process = replica.start();
         (replica, process)
     });
-    let doors = replicas.each_ref().map(|(replica, _)| Door {
-        address: replica.grpc,
-        authority_pem: Some(authority.0.pem()),
-    });
+    let doors = replicas
+        .each_ref()
+        .map(|(replica, _)| Door { address: replica.grpc, authority_pem: Some(authority.0.pem()) });
     let load = Load::start(Portals::new(&installation, &staff, &doors).await, rate);
     let calls = load.portals.calls(0);
     // Never exchanged: it ends with the key that it was made with.

@@ -26,6 +26,15 @@ struct Column {
     may_be_null: bool,
 }
 
+/// Rules that the version before keeps although it does not know them: it adds events and never touches one again, which
+/// [`the_statements_of_the_version_before_mean_something_on_the_new_schema`] sees too.
+const KEPT_ANYWAY: [&str; 4] = [
+    "audit_event audit_event_append_only",
+    "audit_event audit_event_never_changed",
+    "audit_event audit_event_never_deleted",
+    "audit_event audit_event_never_replaced",
+];
+
 const POSTGRES_COLUMNS: &str = "\
     SELECT table_name || '.' || column_name || ' ' || replace(data_type, ' ', '_') \
         || CASE WHEN column_default IS NULL AND is_nullable = 'NO' THEN ' needed' ELSE ' free' END \
@@ -101,7 +110,9 @@ impl Demands {
             }
         }
         for rule in later.rules.difference(&self.rules) {
-            if self.has_table(rule.split(' ').next().unwrap_or_default()) {
+            if !KEPT_ANYWAY.contains(&rule.as_str())
+                && self.has_table(rule.split(' ').next().unwrap_or_default())
+            {
                 faults.push(format!("there is a new rule: {rule}"));
             }
         }
@@ -163,6 +174,27 @@ fn recorded(file: &Path) -> Vec<(String, String)> {
     statements.filter(|(_, statement)| !statement.is_empty()).collect()
 }
 
+/// Sums of two parameters say nothing of their type; all that are added are numbers. The others are seen from where they
+/// stand.
+fn types(statement: &str) -> String {
+    let count = (1..).take_while(|number| statement.contains(&format!("${number}"))).count();
+    if count == 0 {
+        return String::new();
+    }
+    let is_added = |number: usize| {
+        let name = format!("${number}");
+        statement.match_indices(&name).any(|(at, _)| {
+            let after = &statement[at + name.len()..];
+            !after.starts_with(|next: char| next.is_ascii_digit())
+                && (after.trim_start().starts_with(['+', '-'])
+                    || statement[..at].trim_end().ends_with(['+', '-']))
+        })
+    };
+    let types: Vec<&str> =
+        (1..=count).map(|number| if is_added(number) { "bigint" } else { "unknown" }).collect();
+    format!(" ({})", types.join(", "))
+}
+
 /// PostgreSQL alone says of a statement what it means before it runs.
 #[tokio::test]
 async fn the_statements_of_the_version_before_mean_something_on_the_new_schema() {
@@ -174,7 +206,9 @@ async fn the_statements_of_the_version_before_mean_something_on_the_new_schema()
         let mut connection = AnyConnection::connect(&world.url()).await.expect("a connection");
         for (name, statement) in recorded(&file.expect("an entry").path()) {
             count += 1;
-            let prepare = format!("PREPARE recorded_{count} AS {statement}");
+            let touches_events = ["UPDATE audit_event", "DELETE FROM audit_event"];
+            assert!(!touches_events.iter().any(|start| statement.contains(start)), "{name}");
+            let prepare = format!("PREPARE recorded_{count}{} AS {statement}", types(&statement));
             let prepared = sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await;
             prepared.unwrap_or_else(|error| panic!("{name}: {error}"));
         }
