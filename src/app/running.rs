@@ -111,6 +111,6 @@ fn is_other_login(before: &Config, after: &Config) -> bool {
 fn is_same_key(before: &Keys, after: &Keys) -> bool {
     match (before.master.first(), after.master.first()) {
         (Some(before), Some(after)) => before.id == after.id && before.key.expose() == after.key.expose(),
-        (Some(_), None) | (None, Some(_)) | (None, None) => false,
+        (Some(_) | None, None) | (None, Some(_)) => false,
     }
 }

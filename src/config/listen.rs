@@ -195,25 +195,25 @@ pub(super) fn read(listen: &mut Reader<'_>) -> Option<Listen> {
             &seconds(1..=600),
             usual.max_connection_age_grace,
         ),
-        drain_delay: listen.or(
-            "drain_delay",
-            "on shutdown, readiness is false for this long before calls are refused, so that a balancer that asks for it \
-             sends them elsewhere; not needed with a `preStop`",
-            &seconds(0..=60),
-            usual.drain_delay,
-        ),
-        drain_timeout: listen.or(
-            "drain_timeout",
-            "on shutdown, time for the calls in flight; less than the pod's grace period",
-            &seconds(1..=600),
-            usual.drain_timeout,
-        ),
+        drain_delay: read_drain_delay(listen, usual.drain_delay),
+        drain_timeout: read_drain_timeout(listen, usual.drain_timeout),
     };
     check(listen, &read, tls_wanted);
     match tls {
         Some(tls) => Some(Listen { tls: Some(tls?), ..read }),
         None => Some(read),
     }
+}
+
+fn read_drain_delay(listen: &mut Reader<'_>, usual: Duration) -> Duration {
+    let meaning = "on shutdown, readiness is false for this long before calls are refused, so that a balancer that asks for it \
+                   sends them elsewhere; not needed with a `preStop`";
+    listen.or("drain_delay", meaning, &seconds(0..=60), usual)
+}
+
+fn read_drain_timeout(listen: &mut Reader<'_>, usual: Duration) -> Duration {
+    let meaning = "on shutdown, time for the calls in flight; less than the pod's grace period";
+    listen.or("drain_timeout", meaning, &seconds(1..=600), usual)
 }
 
 fn read_tls(tls: &mut Reader<'_>) -> Option<Tls> {
