@@ -177,7 +177,7 @@ fn recorded(file: &Path) -> Vec<(String, String)> {
 /// Sums of two parameters say nothing of their type; all that are added are numbers. The others are seen from where they
 /// stand.
 fn types(statement: &str) -> String {
-    let count = (1..).take_while(|number| statement.contains(&format!("${number}"))).count();
+    let count = (1..100).take_while(|number| statement.contains(&format!("${number}"))).count();
     if count == 0 {
         return String::new();
     }

@@ -1,4 +1,4 @@
-//! A TCP balancer in front of replicas (HAProxy), which asks them for their readiness.
+//! A TCP balancer in front of replicas (`HAProxy`), which asks them for their readiness.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
