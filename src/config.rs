@@ -19,13 +19,14 @@ mod redis_servers;
 #[cfg(feature = "dev")]
 mod simulated;
 mod sms;
+mod source;
 mod staff;
 mod store;
 mod tree;
 mod url;
 mod workers;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::domain::organization::Organization;
 
@@ -44,6 +45,7 @@ pub use redis_servers::{HostPort, Redis, RedisLogin, RedisServers, RedisTls};
 #[cfg(feature = "dev")]
 pub use simulated::SimulatedEids;
 pub use sms::Sms;
+pub use source::{Reading, Seen, Source, look};
 pub use store::{Store, StoreBackend};
 pub use workers::Workers;
 
@@ -93,6 +95,14 @@ impl Config {
         path: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Faults> {
+        Self::load_with_files(path, environment).0
+    }
+
+    /// The same, and the files that the configuration names, which decide as well.
+    fn load_with_files(
+        path: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> (Result<Self, Faults>, Vec<PathBuf>) {
         let unreadable = |error: &std::io::Error| Fault {
             key: "configuration file".to_owned(),
             origin: None,
@@ -107,7 +117,8 @@ impl Config {
         let (mut root, grammar) = tree::from_toml(&text);
         faults.extend(grammar);
         if let Some(faults) = Faults::gathered(faults) {
-            return Err(faults); // What the keys hold is not known: complaints about them would mislead.
+            // What the keys hold is not known: complaints about them would mislead.
+            return (Err(faults), Vec::new());
         }
         let misplaced = tree::overlay(&mut root, environment);
         let journal = Journal::default();
@@ -115,11 +126,13 @@ impl Config {
             journal.add(fault);
         }
         let config = Self::read(&journal, &root);
-        match (config, Faults::gathered(journal.into_parts().0)) {
+        let files = journal.take_files();
+        let read = match (config, Faults::gathered(journal.into_parts().0)) {
             (Some(config), None) => Ok(config),
             (_, Some(faults)) => Err(faults),
             (None, None) => unreachable!("a reader that gives nothing records why"),
-        }
+        };
+        (read, files)
     }
 
     /// Every key there is, in the order of reading; `docs/configuration.md` is compared with it.

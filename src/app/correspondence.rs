@@ -6,7 +6,8 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Flows, Outside, parts};
+use super::flows::Flows;
+use super::{Outside, parts};
 use crate::adapters::key_vault::DerivedKeyVault;
 use crate::adapters::store::SqlStore;
 use crate::config::Config;

@@ -10,7 +10,8 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{FlowParts, Outside};
+use super::Outside;
+use super::flows::FlowParts;
 use crate::adapters::bankid::{BankIdClient, BankIdSettings, Environment, Identity};
 use crate::adapters::oidc::{ClientAuth, OidcProvider, OidcSettings, Pushed};
 use crate::adapters::store::SqlStore;

@@ -6,10 +6,14 @@ mod commands;
 mod correspondence;
 mod eid;
 mod flows;
+mod following;
+mod generation;
+mod lasting;
 mod open_files;
 #[cfg(feature = "dev")]
 mod pages;
 mod parts;
+mod running;
 #[cfg(feature = "dev")]
 mod simulated_eids;
 mod staff;
@@ -21,13 +25,15 @@ pub use pages::pages;
 #[cfg(feature = "dev")]
 pub use simulated_eids::{EidListeners, SimulatedEids};
 
-use eid::EidFlows;
-use flows::{FlowParts, Flows, flows, routes};
-
 pub use commands::{
     audit_verify, directory_import, directory_rows, entropy, migrate, organization, probe, reseal,
     signing_keys, staff_accounts, today,
 };
+pub use following::Followed;
+
+use following::{Following, FollowingCounts};
+use lasting::{Fixed, Lasting};
+use running::Running;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,30 +41,22 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::adapters::argon2::Argon2Pool;
-use crate::adapters::store::{SqlStore, StoreMetrics};
+use crate::adapters::limiter::LimiterMetrics;
+use crate::adapters::store::StoreMetrics;
 use crate::adapters::system::{SystemClock, SystemEntropy};
 use crate::config::Config;
-use crate::domain::audit::Reuse;
-use crate::flows::gate::Gate;
-use crate::flows::upkeep::FeedCursor;
-use crate::grpc::caller::CallerDirectory;
-use crate::grpc::client_address::TrustedProxies;
-use crate::grpc::deadline::Deadlines;
-use crate::grpc::front::{self, Front};
+use crate::grpc::front;
 use crate::grpc::health::Health;
 use crate::grpc::listener;
 use crate::grpc::ops::Ops;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
-use crate::telemetry::watched::{
-    FEED_AGE, LOG_LINES_DROPPED, REFUSALS_DROPPED, REUSE_RECENT_PREVIOUS, REUSE_STALE_LINEAGE, watch_counter,
-    watch_gauge,
-};
+use crate::telemetry::watched::{LOG_LINES_DROPPED, watch_counter};
 use crate::telemetry::{ConnectionMetrics, LogSink, RpcMetrics};
 
 /// What the service takes from outside of itself; tests give their own.
@@ -81,21 +79,14 @@ impl Outside {
 pub struct App {
     grpc_address: SocketAddr,
     ops_address: SocketAddr,
-    health: Health,
-    /// The gRPC port accepts and answers until this is cancelled.
-    drain: CancellationToken,
-    /// Everything that works beside the calls goes on until this is cancelled.
-    stop: CancellationToken,
     grpc: JoinHandle<()>,
     ops: JoinHandle<()>,
-    /// Attempts that have begun.
-    attempts: TaskTracker,
-    /// Upkeep, the limiter's tasks, the writer of refusals.
-    background: TaskTracker,
-    hasher: Arc<Argon2Pool>,
-    store: SqlStore,
-    /// The same store by connections of its own: mails that wait must not keep logins waiting.
-    worker_store: SqlStore,
+    running: Arc<Running>,
+    /// Follows the files of the configuration.
+    following: TaskTracker,
+    following_counts: Arc<FollowingCounts>,
+    look_now: Arc<Notify>,
+    stop_following: CancellationToken,
 }
 
 impl App {
@@ -114,7 +105,7 @@ impl App {
     pub async fn start_logged(config: Config, outside: Outside, log: &LogSink) -> anyhow::Result<Self> {
         let mut registry = Registry::default();
         watch_log(&mut registry, log.clone());
-        let (attempts, background) = (TaskTracker::new(), TaskTracker::new());
+        let background = TaskTracker::new();
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
         let connections = ConnectionMetrics::register(&mut registry);
         let rpcs = RpcMetrics::register(&mut registry, &front::rpc_names());
@@ -128,90 +119,44 @@ impl App {
         let store = parts::store(&config, &store_metrics).await?;
         parts::settle_schema(&config, &store).await?;
         let worker_store = parts::worker_store(&config, &store, &store_metrics).await?;
-        let vault = parts::vault(&config)?;
         let hasher = parts::hasher(&config, &outside, &mut registry)?;
-        let limiter = parts::limiter(&config, &vault, &outside, &mut registry, &background, &stop)?;
-        let gate = Gate::new(Arc::clone(&limiter), Arc::clone(&hasher) as _);
-        let parts = FlowParts {
-            store: &store,
-            vault: &vault,
-            limiter,
-            gate: &gate,
-            hasher: &hasher,
-            attempts: &attempts,
-        };
-        let flows = flows(&config, &outside, &parts);
-        let eid = eid::Shared {
-            parts: &parts,
-            worker_store: &worker_store,
-            organizations: &flows.organizations,
-            mint: &flows.mint,
-            refusals: &flows.refusal_log,
-            drain: &drain,
-        };
-        let eid = EidFlows::new(&config, &outside, &eid)?;
-        let workers = correspondence::Workers::new(&config, &outside, &worker_store, &vault, &flows)?;
-
-        watch(&mut registry, &flows);
-        eid.watch(&mut registry);
+        let limiter_metrics = LimiterMetrics::register(&mut registry);
+        let following_counts = FollowingCounts::since(outside.clock.as_ref());
+        FollowingCounts::watch(&following_counts, &mut registry);
         if let Some(certificates) = certificates {
             certificates.watch(&mut registry);
             background.spawn(certificates.run(stop.clone()));
         }
-        workers.watch(&mut registry, &outside);
-        let sealer = audit::sealer(&outside, &worker_store, &vault);
-        audit::watch(&mut registry, &sealer.gauges);
-        let mut cursor = FeedCursor::default();
-        flows.upkeep.prime(&mut cursor).await.context("reading keys and revocations from the store")?;
-        background.spawn(flows.upkeep.run(cursor, stop.clone()));
-        background.spawn(flows.refusals.run(stop.clone()));
-        if config.workers.enabled {
-            workers.spawn(&background, &stop);
-            background.spawn(sealer.run(stop.clone()));
-        }
-
         let health = Health::starting().await;
-        let front = Front::new(front::Parts {
-            routes: routes(
-                flows.login,
-                flows.session,
-                flows.change_password,
-                flows.password_reset,
-                (Arc::clone(&eid.oidc), Arc::clone(&eid.bankid)),
-                &flows.staff,
-                config.listen.max_request_bytes,
-            ),
-            callers: callers(&config),
-            organizations: flows.organizations,
-            duty: flows.staff.duty,
-            trusted_proxies: TrustedProxies::new(config.listen.trusted_proxies.iter().copied()),
-            deadlines: Deadlines::default(),
+        let lasting = Lasting {
+            outside,
+            store,
+            worker_store,
+            hasher,
+            limiter_metrics,
+            rpcs,
             health: health.clone(),
-            reflection: config.listen.reflection,
-            access_tokens: flows.ring,
-            clock: Arc::clone(&outside.clock),
-            entropy: Arc::clone(&outside.entropy),
-            metrics: rpcs,
-        })?;
-        eid.spawn(&background, &stop);
-        let ops = Arc::new(Ops::new(registry, health.clone()));
-        let ops = tokio::spawn(listener::serve(ops_listener, ops, ops_settings, stop.clone()));
-        let grpc =
-            tokio::spawn(listener::serve(grpc_listener, Arc::new(front), grpc_settings, drain.clone()));
+            drain: drain.clone(),
+            stop: stop.clone(),
+            background,
+            fixed: Fixed::of(&config),
+        };
+        let running = Arc::new(Running::start(config, lasting).await?);
+        let ops = Arc::new(Ops::new(registry, health.clone()).with_changing(running.metrics.subscribe()));
+        let ops = tokio::spawn(listener::serve(ops_listener, ops, ops_settings, stop));
+        let fronts = Arc::clone(&running.fronts);
+        let grpc = tokio::spawn(listener::serve(grpc_listener, fronts, grpc_settings, drain));
         health.set_ready(true).await;
         Ok(Self {
             grpc_address,
             ops_address,
-            health,
-            drain,
-            stop,
             grpc,
             ops,
-            attempts,
-            background,
-            hasher,
-            store,
-            worker_store,
+            running,
+            following: TaskTracker::new(),
+            following_counts,
+            look_now: Arc::default(),
+            stop_following: CancellationToken::new(),
         })
     }
 
@@ -225,21 +170,46 @@ impl App {
         self.ops_address
     }
 
-    /// Stops in order: not ready → no new calls, those in flight end → attempts end → the rest. Bounded by
-    /// `listen.drain_timeout` and the deadlines of the store.
+    /// Puts another configuration into use, wholly or not at all. Calls that come in from now on see it, those under way
+    /// go on with the one before. Gives the sections that say something else than what runs, and need a restart.
+    ///
+    /// # Errors
+    /// Why it cannot be used; the one before goes on.
+    pub async fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
+        self.running.reload(config).await
+    }
+
+    /// Looks at the files of the configuration every 5 s and puts into use what changed in them.
+    pub fn follow(&self, followed: Followed) {
+        let (running, counts) = (Arc::clone(&self.running), Arc::clone(&self.following_counts));
+        let following = Following::new(running, counts, Arc::clone(&self.look_now), followed);
+        self.following.spawn(following.run(self.stop_following.clone()));
+    }
+
+    /// Looks at them now, and takes what they hold without waiting whether it goes on to change.
+    pub fn look_now(&self) {
+        self.look_now.notify_one();
+    }
+
+    /// Stops in order: not ready → nobody comes any more (`listen.drain_delay`) → no new calls, those in flight end →
+    /// attempts end → the rest. Bounded by `listen.drain_delay`, `listen.drain_timeout` and the deadlines of the store.
     pub async fn stop(self) {
-        self.health.drain().await;
-        self.drain.cancel();
+        self.stop_following.cancel();
+        self.following.close();
+        self.following.wait().await;
+        let lasting = &self.running.lasting;
+        lasting.health.drain().await;
+        tokio::time::sleep(lasting.fixed.listen.drain_delay).await;
+        lasting.drain.cancel();
         joined("grpc", self.grpc.await);
-        self.attempts.close();
-        self.attempts.wait().await;
-        self.stop.cancel();
-        self.background.close();
-        self.background.wait().await;
+        self.running.stop().await;
+        lasting.stop.cancel();
+        lasting.background.close();
+        lasting.background.wait().await;
         joined("ops", self.ops.await);
-        self.hasher.shutdown().await;
-        self.worker_store.close().await;
-        self.store.close().await;
+        lasting.hasher.shutdown().await;
+        lasting.worker_store.close().await;
+        lasting.store.close().await;
     }
 }
 
@@ -247,23 +217,6 @@ impl App {
 fn watch_log(registry: &mut Registry, log: LogSink) {
     let help = "Lines of the log that were dropped";
     watch_counter(registry, LOG_LINES_DROPPED, help, move || log.dropped());
-}
-
-/// Metrics whose values live in the flows.
-fn watch(registry: &mut Registry, flows: &Flows) {
-    let dropped = flows.refusal_log.clone();
-    let help = "Events of refused calls that were dropped instead of written to the audit log";
-    watch_counter(registry, REFUSALS_DROPPED, help, move || dropped.dropped());
-    for (name, reuse) in
-        [(REUSE_RECENT_PREVIOUS, Reuse::RecentPrevious), (REUSE_STALE_LINEAGE, Reuse::StaleLineage)]
-    {
-        let counts = flows.session.reuse.clone();
-        let help = "Sessions ended because a replaced refresh token came back";
-        watch_counter(registry, name, help, move || counts.of(reuse));
-    }
-    let feed = flows.upkeep.feed_read.clone();
-    let help = "Seconds since this replica read the feed of ended sessions";
-    watch_gauge(registry, FEED_AGE, help, move || feed.age().as_secs_f64());
 }
 
 fn joined(port: &str, result: Result<(), tokio::task::JoinError>) {
@@ -276,11 +229,4 @@ async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("{key}: {address} cannot be listened on; is something else using it?"))
-}
-
-fn callers(config: &Config) -> CallerDirectory {
-    config.callers.iter().fold(CallerDirectory::default(), |directory, configured| {
-        let digests = configured.token_digests.iter().copied();
-        directory.with(configured.caller.clone(), digests, configured.subject_names.iter().cloned())
-    })
 }

@@ -7,18 +7,17 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::Outside;
 use super::certificates::Certificates;
+use super::lasting::Lasting;
 use super::open_files::{self, OPS_CONNECTIONS};
 use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::argon2::{Argon2Pool, HasherMetrics, PoolSettings};
 use crate::adapters::key_vault::{DerivedKeyVault, MasterKey};
 use crate::adapters::limiter::{
-    BucketKeys, LimiterKey, LimiterMetrics, MemoryLimiter, RedisIdentity, RedisLimiter, RedisLogin,
-    RedisNode, RedisSettings, RedisTls, RedisTopology, ResilientLimiter,
+    BucketKeys, LimiterKey, MemoryLimiter, RedisIdentity, RedisLimiter, RedisLogin, RedisNode, RedisSettings,
+    RedisTls, RedisTopology, ResilientLimiter,
 };
 use crate::adapters::messenger::{
     ElksSender, ElksSettings, FolderSender, Login, Security, SmtpSender, SmtpSettings,
@@ -161,12 +160,9 @@ pub(super) fn hasher(
 pub(super) fn limiter(
     config: &Config,
     vault: &DerivedKeyVault,
-    outside: &Outside,
-    registry: &mut Registry,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
+    lasting: &Lasting,
 ) -> anyhow::Result<Arc<dyn RateLimiter>> {
-    let metrics = LimiterMetrics::register(registry);
+    let Lasting { outside, limiter_metrics: metrics, background: tasks, stop, .. } = lasting;
     let keys = || BucketKeys::new(LimiterKey::new(vault.raw_key(Purpose::LimiterKey)));
     let clock = Arc::clone(&outside.clock);
     let local = MemoryLimiter::new(keys(), clock, config.limits.replicas, metrics.clone());
@@ -175,7 +171,7 @@ pub(super) fn limiter(
         LimitsBackend::Redis(_) => {
             let settings = redis_settings(config)?;
             let shared = RedisLimiter::start(settings, metrics.clone(), tasks, stop)?;
-            Arc::new(ResilientLimiter::new(keys(), shared, local, metrics))
+            Arc::new(ResilientLimiter::new(keys(), shared, local, metrics.clone()))
         }
     })
 }

@@ -14,17 +14,21 @@ use crate::telemetry::{LogGuard, json_lines, panic_hook};
 /// # Errors
 /// If the system has no thread left, or a log is installed already.
 pub fn init(log: Log, out: Box<dyn Write + Send>) -> anyhow::Result<LogGuard> {
-    let level = match log.level {
+    let clock = Outside::of_this_machine().clock;
+    let (subscriber, guard) =
+        json_lines(level_of(log), Box::new(move || clock.now()), out).context("starting the log")?;
+    tracing::subscriber::set_global_default(subscriber).context("installing the log")?;
+    panic_hook::install();
+    Ok(guard)
+}
+
+/// The level as `tracing` has it.
+pub const fn level_of(log: Log) -> Level {
+    match log.level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,
         LogLevel::Info => Level::INFO,
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
-    };
-    let clock = Outside::of_this_machine().clock;
-    let (subscriber, guard) =
-        json_lines(level, Box::new(move || clock.now()), out).context("starting the log")?;
-    tracing::subscriber::set_global_default(subscriber).context("installing the log")?;
-    panic_hook::install();
-    Ok(guard)
+    }
 }

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, environment};
+use crate::config::{Config, Faults, Reading, Source, environment};
 
 /// Bad configuration or arguments (`EX_USAGE` of sysexits.h): nothing was started.
 const EXIT_CONFIGURATION: u8 = 64;
@@ -83,7 +83,7 @@ pub enum CallersCommand {
 pub fn run(cli: Cli) -> ExitCode {
     let config = cli.config.as_deref();
     match cli.command {
-        Command::Serve => with_config(config, serve::run),
+        Command::Serve => serve(config),
         #[cfg(feature = "dev")]
         Command::Dev(args) => in_runtime(dev::run(args)),
         Command::Migrate => with_config(config, migrate::run),
@@ -113,14 +113,27 @@ where
 {
     match Config::load(path, environment()) {
         Ok(config) => in_runtime(command(config)),
-        Err(faults) => {
-            eprintln!("guardian-auth: the configuration has faults; nothing was started");
-            for fault in faults.as_slice() {
-                eprintln!("- {fault}");
-            }
-            ExitCode::from(EXIT_CONFIGURATION)
-        }
+        Err(faults) => nothing_started(&faults),
     }
+}
+
+fn serve(path: Option<&Path>) -> ExitCode {
+    let source = Source::new(path, environment());
+    let Reading { config, seen, is_settled } = source.read();
+    // What changed while it was read is read again: as if nothing had been seen of it.
+    let seen = if is_settled { seen } else { seen.into_keys().map(|file| (file, None)).collect() };
+    match config {
+        Ok(config) => in_runtime(serve::run(config, source, seen)),
+        Err(faults) => nothing_started(&faults),
+    }
+}
+
+fn nothing_started(faults: &Faults) -> ExitCode {
+    eprintln!("guardian-auth: the configuration has faults; nothing was started");
+    for fault in faults.as_slice() {
+        eprintln!("- {fault}");
+    }
+    ExitCode::from(EXIT_CONFIGURATION)
 }
 
 fn check(path: Option<&Path>) -> ExitCode {

@@ -343,6 +343,7 @@ impl Form for BinaryFile {
 
     fn read(&self, spot: &Spot<'_>) -> Option<PathBuf> {
         let path = AnyPath.read(spot)?;
+        spot.journal.names(&path);
         match std::fs::File::open(&path).and_then(|file| file.metadata()) {
             Ok(found) if found.is_file() => Some(path),
             Ok(_) => spot.wrong("names no file", "name a file"),
@@ -380,6 +381,7 @@ impl Form for SecretFile {
 const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
 
 fn content(path: &std::path::Path, spot: &Spot<'_>) -> Option<Secret<String>> {
+    spot.journal.names(path);
     let mut text = Secret::new(String::new());
     let read = std::fs::File::open(path).and_then(|file| {
         let mut content = String::new();

@@ -22,6 +22,19 @@ pub enum LimitsBackend {
     Redis(Box<Redis>),
 }
 
+impl Limits {
+    /// Whether the counters are the same, kept in the same place: then they need not begin anew.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let backend = match (&self.backend, &other.backend) {
+            (LimitsBackend::Memory, LimitsBackend::Memory) => true,
+            (LimitsBackend::Redis(redis), LimitsBackend::Redis(other)) => redis.is_same_as(other),
+            (LimitsBackend::Memory, LimitsBackend::Redis(_))
+            | (LimitsBackend::Redis(_), LimitsBackend::Memory) => false,
+        };
+        backend && self.replicas == other.replicas
+    }
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Memory,

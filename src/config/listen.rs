@@ -50,6 +50,8 @@ pub struct Listen {
     pub max_connection_age_jitter: Duration,
     /// Time for the calls of an ending connection.
     pub max_connection_age_grace: Duration,
+    /// On shutdown, time from the end of readiness to the end of accepting.
+    pub drain_delay: Duration,
     /// On shutdown, time for the calls in flight.
     pub drain_timeout: Duration,
 }
@@ -103,7 +105,9 @@ impl Listen {
             max_connection_age: Duration::from_mins(10),
             max_connection_age_jitter: Duration::from_mins(1),
             max_connection_age_grace: Duration::from_secs(30),
-            drain_timeout: Duration::from_secs(20),
+            drain_delay: Duration::ZERO,
+            // With what follows, a stop is over within 20 s, whoever hangs.
+            drain_timeout: Duration::from_secs(15),
         }
     }
 }
@@ -221,14 +225,21 @@ fn read_times(listen: &mut Reader<'_>, usual: Listen) -> Listen {
             &seconds(1..=600),
             usual.max_connection_age_grace,
         ),
-        drain_timeout: listen.or(
-            "drain_timeout",
-            "on shutdown, time for the calls in flight; less than the pod's grace period",
-            &seconds(1..=600),
-            usual.drain_timeout,
-        ),
+        drain_delay: read_drain_delay(listen, usual.drain_delay),
+        drain_timeout: read_drain_timeout(listen, usual.drain_timeout),
         ..usual
     }
+}
+
+fn read_drain_delay(listen: &mut Reader<'_>, usual: Duration) -> Duration {
+    let meaning = "on shutdown, readiness is false for this long before calls are refused, so that a balancer that asks for it \
+                   sends them elsewhere; not needed with a `preStop`";
+    listen.or("drain_delay", meaning, &seconds(0..=60), usual)
+}
+
+fn read_drain_timeout(listen: &mut Reader<'_>, usual: Duration) -> Duration {
+    let meaning = "on shutdown, time for the calls in flight; less than the pod's grace period";
+    listen.or("drain_timeout", meaning, &seconds(1..=600), usual)
 }
 
 fn read_tls(tls: &mut Reader<'_>) -> Option<Tls> {

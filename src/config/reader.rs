@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 use crate::domain::secret::Secret;
 
@@ -29,6 +30,8 @@ pub struct KeyReference {
 pub(super) struct Journal {
     faults: RefCell<Vec<Fault>>,
     keys: RefCell<Vec<KeyReference>>,
+    /// Files that were named and looked into.
+    files: RefCell<Vec<PathBuf>>,
     /// Whether this walk is made to list the keys: then every branch is taken, and the faults mean nothing.
     describing: bool,
 }
@@ -40,6 +43,15 @@ impl Journal {
 
     pub(super) fn add(&self, fault: Fault) {
         self.faults.borrow_mut().push(fault);
+    }
+
+    /// A file whose content is part of the configuration.
+    pub(super) fn names(&self, file: &Path) {
+        self.files.borrow_mut().push(file.to_owned());
+    }
+
+    pub(super) fn take_files(&self) -> Vec<PathBuf> {
+        self.files.take()
     }
 
     pub(super) fn into_parts(self) -> (Vec<Fault>, Vec<KeyReference>) {

@@ -24,6 +24,11 @@ impl Redis {
     pub const fn standalone(url: Secret<String>, timeout: Duration) -> Self {
         Self { servers: RedisServers::Standalone { url }, tls: None, timeout }
     }
+
+    /// Whether the other one says the same, secrets included.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.servers.is_same_as(&other.servers) && self.tls == other.tls && self.timeout == other.timeout
+    }
 }
 
 /// How the servers are found.
@@ -54,6 +59,32 @@ pub enum RedisServers {
     },
 }
 
+impl RedisServers {
+    fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Standalone { url }, Self::Standalone { url: other }) => url.expose() == other.expose(),
+            (
+                Self::Sentinel { sentinels, master_name, sentinel_login, login },
+                Self::Sentinel {
+                    sentinels: other_sentinels,
+                    master_name: other_name,
+                    sentinel_login: other_sentinel_login,
+                    login: other_login,
+                },
+            ) => {
+                sentinels == other_sentinels
+                    && master_name == other_name
+                    && sentinel_login.is_same_as(other_sentinel_login)
+                    && login.is_same_as(other_login)
+            }
+            (Self::Cluster { nodes, login }, Self::Cluster { nodes: other_nodes, login: other_login }) => {
+                nodes == other_nodes && login.is_same_as(other_login)
+            }
+            (Self::Standalone { .. } | Self::Sentinel { .. } | Self::Cluster { .. }, _) => false,
+        }
+    }
+}
+
 /// A server by name or address, and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort {
@@ -70,6 +101,13 @@ pub struct RedisLogin {
     pub username: Option<String>,
     /// Its password; `None`: we say nothing.
     pub password: Option<Secret<String>>,
+}
+
+impl RedisLogin {
+    fn is_same_as(&self, other: &Self) -> bool {
+        let [one, another] = [self, other].map(|login| login.password.as_ref().map(Secret::expose));
+        self.username == other.username && one == another
+    }
 }
 
 /// TLS to all servers, Sentinels too.

@@ -203,6 +203,7 @@ mod tests {
 
     const PING: u8 = 6;
     const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
 
     fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
         let length = u32::try_from(payload).unwrap().to_be_bytes();
@@ -223,13 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn pings_pass_until_the_burst_is_spent_and_then_as_many_as_come_back_in_a_second() {
+    fn frames_pass_until_the_burst_is_spent_and_then_as_many_as_come_back_in_a_second() {
         let begin = Instant::now();
         let mut meter = meter(begin);
-        let ping = frame(PING, 0, 8);
-        assert_eq!(passed(&mut meter, &ping, begin), BURST);
-        assert_eq!(passed(&mut meter, &ping, begin + Duration::from_secs(1)), PER_SECOND);
-        assert_eq!(passed(&mut meter, &ping, begin + Duration::from_hours(1)), BURST, "and never more");
+        // Without a payload: what follows a frame that was one too many is not read, and no connection goes on after it.
+        let settings = frame(SETTINGS, 0, 0);
+        assert_eq!(passed(&mut meter, &settings, begin), BURST);
+        assert_eq!(passed(&mut meter, &settings, begin + Duration::from_secs(1)), PER_SECOND);
+        assert_eq!(passed(&mut meter, &settings, begin + Duration::from_hours(1)), BURST, "and never more");
     }
 
     #[test]
@@ -258,7 +260,7 @@ mod tests {
     #[test]
     fn a_frame_that_asks_for_nothing_counts_by_its_size() {
         let begin = Instant::now();
-        assert_eq!(passed(&mut meter(begin), &frame(4, 0, 9 * 1024), begin), BURST / 10);
+        assert_eq!(passed(&mut meter(begin), &frame(SETTINGS, 0, 9 * 1024), begin), BURST / 10);
     }
 
     #[test]

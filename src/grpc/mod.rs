@@ -1,7 +1,7 @@
 //! The gRPC surface: wire messages become domain types, outcomes become answers.
 //!
-//! A request passes, in this order: `listener` (connections and their limits) → `front` (gRPC-Web, JWKS, request
-//! log, panics) → `caller` (who calls) → `access` (may it call this rpc) → `deadline` → the handler, which
+//! A request passes, in this order: `listener` (connections and their limits) → `fronts` (of which configuration) → `front`
+//! (gRPC-Web, JWKS, request log, panics) → `caller` (who calls) → `access` (may it call this rpc) → `deadline` → the handler, which
 //! asks `context` for the caller, `access` for the organization and `fields` for the rest.
 
 mod accept_trouble;
@@ -19,6 +19,7 @@ pub mod fallback_credential;
 pub mod fields;
 mod frame_meter;
 pub mod front;
+pub mod fronts;
 pub mod guardian;
 pub mod health;
 pub mod incident;

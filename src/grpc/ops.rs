@@ -5,7 +5,9 @@ use std::sync::Arc;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::Service as _;
@@ -17,6 +19,8 @@ use super::plain;
 /// Everything that answers on the ops port.
 pub struct Ops {
     registry: Registry,
+    /// Metrics of what is made anew with each configuration.
+    changing: Option<watch::Receiver<Arc<Registry>>>,
     health: Health,
     routes: Routes,
 }
@@ -24,12 +28,27 @@ pub struct Ops {
 impl Ops {
     /// Shows these metrics and this health.
     pub fn new(registry: Registry, health: Health) -> Self {
-        Self { registry, routes: Routes::new(health.service()).prepare(), health }
+        Self { registry, changing: None, routes: Routes::new(health.service()).prepare(), health }
+    }
+
+    /// And the newest of these, whose names are others.
+    #[must_use]
+    pub fn with_changing(self, changing: watch::Receiver<Arc<Registry>>) -> Self {
+        Self { changing: Some(changing), ..self }
+    }
+
+    fn encode(&self, text: &mut String) -> std::fmt::Result {
+        encode_registry(text, &self.registry)?;
+        if let Some(changing) = &self.changing {
+            let changing = Arc::clone(&changing.borrow());
+            encode_registry(text, &changing)?;
+        }
+        encode_eof(text)
     }
 
     fn metrics(&self) -> Response<Body> {
         let mut text = String::new();
-        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+        if self.encode(&mut text).is_err() {
             return plain::text(StatusCode::INTERNAL_SERVER_ERROR, "");
         }
         let mut response = plain::text(StatusCode::OK, text);

@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tracing::Level;
+
 /// A line waits this long for others to be written with it.
 const LINGER: Duration = Duration::from_millis(100);
 /// This many bytes are written at once without waiting further.
@@ -64,9 +66,25 @@ impl LogSink {
     }
 }
 
+/// Sets the level of a log that is being written.
+#[derive(Clone)]
+pub struct SetLevel(Arc<dyn Fn(Level) + Send + Sync>);
+
+impl SetLevel {
+    pub(super) fn new(set: impl Fn(Level) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(set))
+    }
+
+    /// From now on, events of ours below this level are not written.
+    pub fn to(&self, level: Level) {
+        (self.0)(level);
+    }
+}
+
 /// Keeps the thread running; writes what is waiting when dropped.
 pub struct LogGuard {
     sink: LogSink,
+    switch: Option<SetLevel>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -74,6 +92,15 @@ impl LogGuard {
     /// Where lines go; for its count of dropped ones.
     pub const fn sink(&self) -> &LogSink {
         &self.sink
+    }
+
+    /// Changes the level of this log.
+    pub fn level(&self) -> Option<SetLevel> {
+        self.switch.clone()
+    }
+
+    pub(super) fn set_switch(&mut self, switch: SetLevel) {
+        self.switch = Some(switch);
     }
 }
 
@@ -85,7 +112,7 @@ pub(super) fn start(mut out: Box<dyn Write + Send>) -> std::io::Result<LogGuard>
     let sink = LogSink::default();
     let shared = Arc::clone(&sink.0);
     let thread = thread::Builder::new().name("log".to_owned()).spawn(move || run(&shared, &mut *out))?;
-    Ok(LogGuard { sink, thread: Some(thread) })
+    Ok(LogGuard { sink, switch: None, thread: Some(thread) })
 }
 
 /// Where lines end up.

@@ -7,6 +7,7 @@ use tracing::{Level, Subscriber};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload;
 
 mod connection_metrics;
 mod json;
@@ -17,7 +18,7 @@ pub mod watched;
 
 pub use connection_metrics::ConnectionMetrics;
 pub use json::Now;
-pub use log_writer::{LogGuard, LogSink};
+pub use log_writer::{LogGuard, LogSink, SetLevel};
 pub use rpc_metrics::RpcMetrics;
 
 /// Target of the request log: one line an rpc. docs/logging.md describes its fields, which are an interface.
@@ -43,10 +44,18 @@ pub fn json_lines(
     now: Now,
     out: Box<dyn Write + Send>,
 ) -> io::Result<(impl Subscriber + Send + Sync, LogGuard)> {
-    let guard = log_writer::start(out)?;
-    let heard = Targets::new()
-        .with_default(LevelFilter::WARN)
-        .with_target("guardian_auth", LevelFilter::from_level(level));
+    let mut guard = log_writer::start(out)?;
+    let (heard, switch) = reload::Layer::new(heard_from(level));
+    guard.set_switch(SetLevel::new(move |level| {
+        // It fails when the subscriber is gone, and then nothing is logged anyway.
+        drop(switch.reload(heard_from(level)));
+    }));
     let lines = json::JsonLines::new(guard.sink().clone(), now).with_filter(heard);
     Ok((tracing_subscriber::registry().with(lines), guard))
+}
+
+fn heard_from(level: Level) -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("guardian_auth", LevelFilter::from_level(level))
 }

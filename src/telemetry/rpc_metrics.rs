@@ -29,6 +29,7 @@ struct Called {
 }
 
 /// What is kept at hand for an rpc, so that a call that goes well looks nothing up.
+#[derive(Clone)]
 struct Handles {
     name: &'static str,
     ok: Counter,
@@ -36,6 +37,7 @@ struct Handles {
 }
 
 /// `guardian_auth_rpc_total`, `guardian_auth_rpc_duration_seconds` and `guardian_auth_rpc_in_flight`.
+#[derive(Clone)]
 pub struct RpcMetrics {
     answers: Family<Answer, Counter>,
     in_flight: Gauge,

@@ -51,6 +51,15 @@ pub const CERTIFICATE_END: &str = "guardian_auth_certificate_end_time_seconds";
 /// Changed certificate files that were read again, by result.
 pub const CERTIFICATE_RELOADS: &str = "guardian_auth_certificate_reloads";
 
+/// Changed configurations that were read while the service ran, by result.
+pub const CONFIGURATION_RELOADS: &str = "guardian_auth_configuration_reloads";
+/// 1 while the files hold a configuration that is refused.
+pub const CONFIGURATION_REFUSED: &str = "guardian_auth_configuration_refused";
+/// 1 while the files say something that needs a restart.
+pub const CONFIGURATION_RESTART_NEEDED: &str = "guardian_auth_configuration_restart_needed";
+/// When the configuration in use was put into use, seconds since 1970.
+pub const CONFIGURATION_TAKEN: &str = "guardian_auth_configuration_taken_time_seconds";
+
 /// The labels of one sample.
 pub type Labels = Vec<(&'static str, String)>;
 

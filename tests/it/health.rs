@@ -28,7 +28,7 @@ async fn a_watcher_of_health_does_not_hold_up_a_drain() {
     assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
     let began = Instant::now();
     service.stop().await;
-    // Far below `listen.drain_timeout` (20 s), after which the connection would be cut.
+    // Far below `listen.drain_timeout` (15 s), after which the connection would be cut.
     assert!(began.elapsed() < Duration::from_secs(10), "stopping took {:?}", began.elapsed());
     let mut last = ServingStatus::Serving;
     while let Ok(Some(told)) = watched.message().await {

@@ -47,6 +47,7 @@ mod login_password;
 mod merges;
 mod messenger;
 mod metrics_documented;
+mod operation;
 mod ops;
 mod outage;
 mod overload;

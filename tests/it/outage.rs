@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use guardian_auth::config::{LimitsBackend, Redis, StoreBackend};
+use guardian_auth::config::{Config, LimitsBackend, Redis, StoreBackend};
 use guardian_auth::domain::secret::Secret;
 use guardian_auth::proto::Portal;
 use tonic::Code;
 
-use crate::support::eventually;
+use crate::support::fault_proxy::{FaultProxy, Mode};
 use crate::support::postgres::PostgresServer;
 use crate::support::redis::RedisServer;
-use crate::support::service::{Attempt, KOMMUN, Parts, Service, guardian, hash, reason, school_and_child};
+use crate::support::service::{
+    Attempt, Calls, KOMMUN, Parts, Service, guardian, hash, reason, school_and_child,
+};
+use crate::support::{eventually, full_size};
 
 const PASSWORD: &str = "lingon-cykel-fyrtorn-vante";
 const DECISIONS: &str = "guardian_auth_limiter_decisions_total";
@@ -169,4 +172,130 @@ async fn b27_a_database_outage_is_never_called_invalid_credentials() {
     })
     .await;
     portal.refresh(&tokens.refresh_token).await.expect("the session outlived the outage");
+}
+
+/// What a guardian who types the right password hears while the database has a fault.
+#[derive(Default)]
+struct Heard {
+    logins: AtomicU32,
+    unavailable: AtomicU32,
+    /// The longest wait for an answer, ms.
+    longest_ms: AtomicU32,
+}
+
+impl Heard {
+    async fn one_login(&self, portal: &Calls, name: &str) {
+        let began = Instant::now();
+        let mut request = tonic::Request::new(Attempt::new(name, PASSWORD).request());
+        request.set_timeout(DEADLINE);
+        match portal.login.clone().login_with_password(request).await {
+            Ok(_) => self.logins.fetch_add(1, Ordering::Relaxed),
+            Err(status) => {
+                assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+                assert_eq!(reason(&status), "DEPENDENCY_UNAVAILABLE", "{status:?}");
+                self.unavailable.fetch_add(1, Ordering::Relaxed)
+            }
+        };
+        let taken = u32::try_from(began.elapsed().as_millis()).unwrap();
+        self.longest_ms.fetch_max(taken, Ordering::Relaxed);
+    }
+}
+
+/// The deadline that is advised for a login.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Logins by many guardians, until `stop`; each must be told the truth.
+fn guardians_log_in(
+    portal: &Calls,
+    heard: &Arc<Heard>,
+    stop: &Arc<AtomicBool>,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let lane = |lane: usize| {
+        let (portal, heard, stop) = (portal.clone(), Arc::clone(heard), Arc::clone(stop));
+        tokio::spawn(async move {
+            let mut number = lane;
+            while !stop.load(Ordering::Relaxed) {
+                heard.one_login(&portal, &format!("user-{}", number % 20)).await;
+                number += 8;
+            }
+        })
+    };
+    (0..8).map(lane).collect()
+}
+
+async fn on_server(url: String) -> Service {
+    let on_server = move |config: &mut Config| {
+        config.store.backend = StoreBackend::Postgres { url: Secret::new(url), max_connections: 8 };
+    };
+    let service = Service::start_with(Parts::Embedded, on_server.clone()).await;
+    let mut import = service.config();
+    on_server(&mut import);
+    let hash = hash(PASSWORD).await;
+    let mut rows = school_and_child();
+    rows.extend(
+        (0..20).map(|number| guardian(&format!("g-{number}"), &format!("user-{number}"), Some(&hash))),
+    );
+    service.import_with(&import, KOMMUN, &rows).await;
+    service
+}
+
+/// B27 under load: each fault of the server and of the way to it. No right password is called wrong, every answer comes
+/// within its deadline, and logins go well 3 s after the fault is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b27_under_load_every_fault_of_the_database_is_told_in_time_and_over_soon() {
+    let mut postgres = PostgresServer::start().await;
+    let proxy = FaultProxy::in_front_of(&postgres.url()).await;
+    let service = on_server(proxy.url()).await;
+    let portal = service.portal(KOMMUN).await;
+    let (heard, stop) = (Arc::new(Heard::default()), Arc::new(AtomicBool::new(false)));
+    let load = guardians_log_in(&portal, &heard, &stop);
+    let logins = || heard.logins.load(Ordering::Relaxed);
+    let unavailable = || heard.unavailable.load(Ordering::Relaxed);
+    let back = async |what: &str| {
+        let before = logins();
+        eventually(Duration::from_secs(3), what, async || logins() > before + 8).await;
+    };
+    let told = async |what: &str| {
+        let before = unavailable();
+        eventually(Duration::from_secs(20), what, async || unavailable() >= before + 8).await;
+    };
+    back("logins before").await;
+
+    let outage = if full_size() { Duration::from_secs(10) } else { Duration::from_secs(2) };
+    postgres.stop();
+    let since = Instant::now();
+    eventually(outage * 10, "the outage lasts", async || since.elapsed() >= outage && unavailable() >= 8)
+        .await;
+    postgres.restart().await;
+    back("logins after a restart").await;
+
+    postgres.sigstop();
+    told("a frozen server").await;
+    postgres.sigcont();
+    back("logins when it goes on").await;
+
+    for mode in [Mode::Blackhole, Mode::OneBytePerSecond, Mode::Reset] {
+        proxy.set(mode);
+        told("a fault of the network").await;
+        proxy.set(Mode::Pass);
+        back("logins when the network is well").await;
+    }
+
+    // Slow and not dead: some logins go well, the others are told.
+    proxy.set(Mode::Latency(Duration::from_millis(200)));
+    let before = (logins(), unavailable());
+    eventually(Duration::from_secs(20), "answers over a slow line", async || {
+        logins() + unavailable() >= before.0 + before.1 + 16
+    })
+    .await;
+    proxy.set(Mode::Pass);
+    back("logins when it is fast again").await;
+
+    stop.store(true, Ordering::Relaxed);
+    for lane in load {
+        lane.await.expect("nobody was told something else");
+    }
+    let longest = Duration::from_millis(heard.longest_ms.load(Ordering::Relaxed).into());
+    assert!(longest <= DEADLINE + Duration::from_millis(50), "an answer took {longest:?}");
+    println!("{} logins, {} told; the longest answer took {longest:?}", logins(), unavailable());
 }

@@ -160,7 +160,7 @@ spec:
       labels:
         {{- mergeOverwrite (deepCopy $root.Values.podLabels) (include "guardian-auth.labels" . | fromYaml) | toYaml | nindent 8 }}
       annotations:
-        # The file is read at start: another one takes another pod.
+        # Pods follow the file, but not all of it (listen, hash, the database) and not what else a change brings (mounts).
         checksum/config: {{ include "guardian-auth.configuration" $root | sha256sum }}
         {{- with $root.Values.podAnnotations }}
         {{- toYaml . | nindent 8 }}

@@ -31,6 +31,7 @@ callers: at least one is needed; write it under its name
     "listen.ops" "ops.port"
     "listen.tls" "grpc.tls"
     "listen.plaintext_behind_proxy" "grpc.tls.mode"
+    "listen.drain_delay" "shutdown.preStopSeconds"
     "listen.drain_timeout" "shutdown.drainSeconds"
     "store.backend" "database.backend"
     "store.migrate_on_start" "migrations.mode"

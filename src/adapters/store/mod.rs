@@ -63,7 +63,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, Connection, Executor};
+use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 
 use crate::domain::time::Timestamp;
 use crate::ports::error::PortError;
@@ -121,6 +121,30 @@ impl SqlStore {
             }
         };
         Ok(store)
+    }
+
+    /// Whether the database lets in who is configured.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub async fn try_login(config: &StoreConfig) -> Result<(), PortError> {
+        sqlx::any::install_default_drivers();
+        let options = config.connect_options().map_err(|error| port_error("connect", &error))?;
+        let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, AnyConnection::connect_with(&options)).await;
+        let connection = connecting.map_err(|_| error::unavailable("connect", "no connection in time"))?;
+        connection.map_err(|error| port_error("connect", &error))?.close().await.ok();
+        Ok(())
+    }
+
+    /// Connections made from now on log in as configured here; those that are open go on until their age (30 minutes).
+    ///
+    /// # Errors
+    /// [`PortError::Corrupt`] if the address is not one.
+    pub fn log_in_by(&self, config: &StoreConfig) -> Result<(), PortError> {
+        let options = config.connect_options().map_err(|error| port_error("connect", &error))?;
+        self.reader.set_connect_options(options.clone());
+        self.writer.set_connect_options(options);
+        Ok(())
     }
 
     /// Waits for calls under way and closes all connections.

@@ -18,6 +18,7 @@ mod duplicates;
 mod eid_facts;
 mod eid_login;
 mod eid_sessions;
+mod expanding;
 mod facts;
 mod fallback_credential;
 mod guardian_search;

@@ -1,8 +1,10 @@
 //! What tests own: servers, databases, ports, names, faults on the line; all of it private and gone afterwards.
 
+pub mod balancer;
 pub mod certified_provider;
 pub mod evil_provider;
 pub mod fault_proxy;
+pub mod installation;
 pub mod ports;
 pub mod postgres;
 pub mod process;

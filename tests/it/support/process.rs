@@ -3,12 +3,16 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
 
 use tonic::transport::Endpoint;
 
-use super::service::Calls;
+use super::service::{Calls, http_get, sum_of};
+use super::{eventually, send_signal};
 
 /// A process that serves. It is killed when the value is dropped.
 pub struct Process {
@@ -17,7 +21,8 @@ pub struct Process {
     pub grpc: SocketAddr,
     /// The address of health and metrics.
     pub ops: SocketAddr,
-    lines: Arc<Mutex<Vec<serde_json::Value>>>,
+    /// What it has logged.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 /// What serves with a configuration file.
@@ -49,11 +54,11 @@ impl Process {
         let (grpc, ops) = lines
             .by_ref()
             .find_map(|line| {
-                let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-                let address = |name: &str| line[name].as_str()?.parse().ok();
-                let addresses = address("grpc").zip(address("ops"));
+                let line = line.unwrap();
+                let fields: serde_json::Value = serde_json::from_str(&line).unwrap();
                 first.push(line);
-                addresses
+                let address = |name: &str| fields[name].as_str()?.parse().ok();
+                address("grpc").zip(address("ops"))
             })
             .expect("the process says where it serves");
         let kept = Arc::new(Mutex::new(first));
@@ -62,21 +67,54 @@ impl Process {
             let kept = Arc::clone(&kept);
             move || {
                 for line in lines.map_while(Result::ok) {
-                    kept.lock().unwrap().push(serde_json::from_str(&line).expect("a line is JSON"));
+                    kept.lock().unwrap().push(line);
                 }
             }
         });
-        Self { child, grpc, ops, lines: kept }
+        Self { child, grpc, ops, log: kept }
     }
 
     /// How many lines of its log so far have this message.
     pub fn said(&self, message: &str) -> usize {
-        self.lines.lock().unwrap().iter().filter(|line| line["message"] == message).count()
+        let lines = self.log.lock().unwrap();
+        let line = |line: &String| serde_json::from_str::<serde_json::Value>(line).expect("a line is JSON");
+        lines.iter().map(line).filter(|line| line["message"] == message).count()
     }
 
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Lines that it has logged since it serves, and that contain a text.
+    pub fn logged(&self, text: &str) -> Vec<String> {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+
+    /// Tells it to stop, as Kubernetes does.
+    pub fn terminate(&self) {
+        send_signal(Pid::from_child(&self.child), Signal::TERM);
+    }
+
+    /// Tells it to look at its configuration now.
+    pub fn hang_up(&self) {
+        send_signal(Pid::from_child(&self.child), Signal::HUP);
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self, deadline: Duration) -> ExitStatus {
+        let mut status = None;
+        eventually(deadline, "the process ends", async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+
+    /// The sum of a metric's samples whose labels contain `labels`.
+    pub async fn metric(&self, name: &str, labels: &str) -> f64 {
+        sum_of(&http_get(self.ops, "/metrics").await.1, name, labels)
     }
 
     /// Its number.

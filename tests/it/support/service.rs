@@ -156,6 +156,13 @@ impl Service {
         self.world.config()
     }
 
+    /// Puts the configuration that it started with into use, with a test's changes; the sections that need a restart.
+    pub async fn reload(&self, change: impl FnOnce(&mut Config)) -> anyhow::Result<Vec<&'static str>> {
+        let mut config = self.world.config();
+        change(&mut config);
+        self.app.as_ref().unwrap().reload(config).await
+    }
+
     /// Stops it as SIGTERM does.
     pub async fn stop(&mut self) {
         if let Some(app) = self.app.take() {
