@@ -12,6 +12,7 @@ mod parts;
 #[cfg(feature = "dev")]
 mod simulated_eids;
 mod staff;
+mod traces;
 
 #[cfg(feature = "dev")]
 pub use crate::simulators::activate_sample_staff;
@@ -22,6 +23,7 @@ pub use simulated_eids::{EidListeners, SimulatedEids};
 
 use eid::EidFlows;
 use flows::{FlowParts, Flows, flows, routes};
+use traces::Traces;
 
 pub use commands::{
     audit_verify, directory_import, directory_rows, entropy, migrate, organization, probe, reseal,
@@ -94,6 +96,7 @@ pub struct App {
     store: SqlStore,
     /// The same store by connections of its own: mails that wait must not keep logins waiting.
     worker_store: SqlStore,
+    traces: Traces,
 }
 
 impl App {
@@ -119,6 +122,7 @@ impl App {
         parts::settle_schema(&config, &store).await?;
         let worker_store = parts::worker_store(&config, &store, &store_metrics).await?;
         let vault = parts::vault(&config)?;
+        let traces = Traces::start(config.traces.as_ref(), &outside, &mut registry)?;
         let hasher = parts::hasher(&config, &outside, &mut registry)?;
         let limiter = parts::limiter(&config, &vault, &outside, &mut registry, &background, &stop)?;
         let gate = Gate::new(Arc::clone(&limiter), Arc::clone(&hasher) as _);
@@ -182,6 +186,7 @@ impl App {
             clock: Arc::clone(&outside.clock),
             entropy: Arc::clone(&outside.entropy),
             metrics: rpcs,
+            tracer: traces.tracer(),
         })?;
         eid.spawn(&background, &stop);
         let ops = Arc::new(Ops::new(registry, health.clone()));
@@ -202,6 +207,7 @@ impl App {
             hasher,
             store,
             worker_store,
+            traces,
         })
     }
 
@@ -215,8 +221,8 @@ impl App {
         self.ops_address
     }
 
-    /// Stops in order: not ready → no new calls, those in flight end → attempts end → the rest. Bounded by
-    /// `listen.drain_timeout` and the deadlines of the store.
+    /// Stops in order: not ready → no new calls, those in flight end → attempts end → the rest → their last spans go out.
+    /// Bounded by `listen.drain_timeout`, the deadlines of the store, and 2 s for the spans.
     pub async fn stop(self) {
         self.health.drain().await;
         self.drain.cancel();
@@ -230,6 +236,7 @@ impl App {
         self.hasher.shutdown().await;
         self.worker_store.close().await;
         self.store.close().await;
+        self.traces.flush().await;
     }
 }
 

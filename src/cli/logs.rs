@@ -3,27 +3,19 @@
 use std::io::Write;
 
 use anyhow::Context as _;
-use tracing::Level;
 
 use crate::app::Outside;
-use crate::config::{Log, LogLevel};
-use crate::telemetry::{LogGuard, json_lines, panic_hook};
+use crate::config::Log;
+use crate::telemetry::{LogGuard, json_lines, log_level, panic_hook};
 
 /// Installs the log of this process.
 ///
 /// # Errors
 /// If the system has no thread left, or a log is installed already.
 pub fn init(log: Log, out: Box<dyn Write + Send>) -> anyhow::Result<LogGuard> {
-    let level = match log.level {
-        LogLevel::Error => Level::ERROR,
-        LogLevel::Warn => Level::WARN,
-        LogLevel::Info => Level::INFO,
-        LogLevel::Debug => Level::DEBUG,
-        LogLevel::Trace => Level::TRACE,
-    };
     let clock = Outside::of_this_machine().clock;
-    let (subscriber, guard) =
-        json_lines(level, Box::new(move || clock.now()), out).context("starting the log")?;
+    let (subscriber, guard) = json_lines(log_level::of(log.level), Box::new(move || clock.now()), out)
+        .context("starting the log")?;
     tracing::subscriber::set_global_default(subscriber).context("installing the log")?;
     panic_hook::install();
     Ok(guard)

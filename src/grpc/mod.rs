@@ -36,4 +36,5 @@ pub mod session;
 pub mod staff;
 pub mod status;
 pub mod tls;
+mod trace_context;
 mod web;

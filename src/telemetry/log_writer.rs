@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::log_level::LevelHandle;
+
 /// A line waits this long for others to be written with it.
 const LINGER: Duration = Duration::from_millis(100);
 /// This many bytes are written at once without waiting further.
@@ -67,6 +69,7 @@ impl LogSink {
 /// Keeps the thread running; writes what is waiting when dropped.
 pub struct LogGuard {
     sink: LogSink,
+    level: LevelHandle,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -75,17 +78,22 @@ impl LogGuard {
     pub const fn sink(&self) -> &LogSink {
         &self.sink
     }
+
+    /// Changes the level of this log.
+    pub const fn level(&self) -> &LevelHandle {
+        &self.level
+    }
 }
 
 /// Starts the thread.
 ///
 /// # Errors
 /// If the system has no thread left.
-pub(super) fn start(mut out: Box<dyn Write + Send>) -> std::io::Result<LogGuard> {
+pub(super) fn start(mut out: Box<dyn Write + Send>, level: LevelHandle) -> std::io::Result<LogGuard> {
     let sink = LogSink::default();
     let shared = Arc::clone(&sink.0);
     let thread = thread::Builder::new().name("log".to_owned()).spawn(move || run(&shared, &mut *out))?;
-    Ok(LogGuard { sink, thread: Some(thread) })
+    Ok(LogGuard { sink, level, thread: Some(thread) })
 }
 
 fn run(shared: &Shared, out: &mut dyn Write) {

@@ -48,6 +48,11 @@ pub const CERTIFICATE_END: &str = "guardian_auth_certificate_end_time_seconds";
 /// Changed certificate files that were read again, by result.
 pub const CERTIFICATE_RELOADS: &str = "guardian_auth_certificate_reloads";
 
+/// Spans that the collector took.
+pub const SPANS_EXPORTED: &str = "guardian_auth_spans_exported";
+/// Spans that were dropped, by what made us.
+pub const SPANS_DROPPED: &str = "guardian_auth_spans_dropped";
+
 /// The labels of one sample.
 pub type Labels = Vec<(&'static str, String)>;
 

@@ -9,6 +9,7 @@ mod memory;
 mod metrics;
 mod redis;
 mod script;
+mod trace;
 
 pub use self::redis::{
     DECISION_BUDGET, InvalidRedisAddress, RedisLimiter, RedisSettings, RedisTime, RedisTopology,

@@ -19,6 +19,7 @@ use super::keys::Buckets;
 use super::link::{Away, Link};
 use super::metrics::LimiterMetrics;
 use super::script::{Action, GcraScript};
+use super::trace::traced;
 
 /// A decision takes no longer than this, or is made from local counters.
 pub const DECISION_BUDGET: Duration = Duration::from_millis(50);
@@ -185,7 +186,7 @@ impl RedisLimiter {
 
     /// Charges all buckets or none; one round trip.
     pub(super) async fn charge(&self, buckets: &Buckets) -> Result<Verdict, Away> {
-        match self.desk.call(Action::Charge, buckets).await? {
+        match traced(self.desk.call(Action::Charge, buckets)).await? {
             0 => Ok(Verdict::Admitted),
             wait_us => Ok(Verdict::Refused { retry_after: Duration::from_micros(wait_us) }),
         }

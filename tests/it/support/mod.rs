@@ -1,6 +1,7 @@
 //! What tests own: servers, databases, ports, names, faults on the line; all of it private and gone afterwards.
 
 pub mod certified_provider;
+pub mod collector;
 pub mod evil_provider;
 pub mod fault_proxy;
 pub mod ports;
