@@ -16,6 +16,7 @@ CONTENT = {
     "redis/url": b"redis://127.0.0.1:1/0",
     "mail/password": b"not a password",
     "sms/password": b"not a password",
+    "traces/headers": b"authorization: Bearer not-a-token",
 }
 
 

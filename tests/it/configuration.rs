@@ -2,6 +2,7 @@
 
 mod eid;
 mod mail;
+mod traces;
 
 use std::collections::BTreeSet;
 use std::fs;

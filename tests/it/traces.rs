@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use guardian_auth::adapters::http_client::HttpClient;
-use guardian_auth::config::Config;
+use guardian_auth::config::{Config, Traces};
 use guardian_auth::telemetry::spans::Tracer;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -218,25 +218,25 @@ async fn a_collector_that_never_answers_costs_spans_and_nothing_else() {
         }
     });
     let mut service = Service::start_with(Parts::Embedded, |config| {
-        config.traces = Some(settings(address));
-        config.traces.as_mut().unwrap().queue = 64;
+        config.traces = Some(Traces { queue: 64, timeout: Duration::from_secs(10), ..settings(address) });
     })
     .await;
     let portal = service.portal(KOMMUN).await;
     let mut slowest = Duration::ZERO;
-    for _ in 0..100 {
+    for _ in 0..400 {
         let begun = Instant::now();
         portal.verify("no token", KOMMUN, guardian_auth::proto::Portal::Parent).await.unwrap_err();
         slowest = slowest.max(begun.elapsed());
     }
-    assert!(slowest < Duration::from_secs(1), "a call waited {slowest:?}: as long as for the collector");
+    assert!(slowest < Duration::from_secs(5), "a call waited {slowest:?}: as long as for the collector");
     let dropped = service.metric("guardian_auth_spans_dropped_total", "queue_full").await;
-    assert!(dropped >= 36.0, "{dropped} of 100 spans were dropped where 64 can wait");
+    // A batch is under way and 64 wait.
+    assert!(dropped >= 200.0, "{dropped} of 400 spans were dropped");
     assert_eq!(service.metric("guardian_auth_spans_exported_total", "").await, 0.0);
     let begun = Instant::now();
     service.stop().await;
-    // 2 s for the spans, and whatever a busy machine takes for the rest.
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    // 2 s for the spans, and whatever a busy machine takes for the rest: less than the time of an export.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     silence.abort();
 }
 
