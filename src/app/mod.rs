@@ -45,6 +45,7 @@ use crate::adapters::store::{SqlStore, StoreMetrics};
 use crate::adapters::system::{SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::domain::audit::Reuse;
+use crate::flows::audit_sealer::SealerGauges;
 use crate::flows::gate::Gate;
 use crate::flows::upkeep::FeedCursor;
 use crate::grpc::caller::CallerDirectory;
@@ -146,15 +147,13 @@ impl App {
         let eid = EidFlows::new(&config, &outside, &eid)?;
         let workers = correspondence::Workers::new(&config, &outside, &worker_store, &vault, &flows)?;
 
-        watch(&mut registry, &flows);
-        eid.watch(&mut registry);
+        let sealer = audit::sealer(&outside, &worker_store, &vault);
+        watch(&mut registry, &flows, &eid, &sealer.gauges);
         if let Some(certificates) = certificates {
             certificates.watch(&mut registry);
             background.spawn(certificates.run(stop.clone()));
         }
         workers.watch(&mut registry, &outside);
-        let sealer = audit::sealer(&outside, &worker_store, &vault);
-        audit::watch(&mut registry, &sealer.gauges);
         let mut cursor = FeedCursor::default();
         flows.upkeep.prime(&mut cursor).await.context("reading keys and revocations from the store")?;
         background.spawn(flows.upkeep.run(cursor, stop.clone()));
@@ -241,7 +240,9 @@ impl App {
 }
 
 /// Metrics whose values live in the flows.
-fn watch(registry: &mut Registry, flows: &Flows) {
+fn watch(registry: &mut Registry, flows: &Flows, eid: &EidFlows, sealer: &SealerGauges) {
+    eid.watch(registry);
+    audit::watch(registry, sealer);
     let dropped = flows.refusal_log.clone();
     let help = "Events of refused calls that were dropped instead of written to the audit log";
     watch_counter(registry, REFUSALS_DROPPED, help, move || dropped.dropped());

@@ -96,11 +96,14 @@ fn instance(outside: &Outside) -> String {
     format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
+/// One of the counts.
+type CountOf = fn(&SpanCounts) -> &AtomicU64;
+
 fn watch(registry: &mut Registry, counts: &Arc<SpanCounts>) {
     let exported = Arc::clone(counts);
     let read = move || exported.exported.load(Ordering::Relaxed);
     watch_counter(registry, SPANS_EXPORTED, "Spans that the collector took", read);
-    let reasons: [(&str, fn(&SpanCounts) -> &AtomicU64); 3] = [
+    let reasons: [(&str, CountOf); 3] = [
         ("queue_full", |counts| &counts.queue_full),
         ("refused", |counts| &counts.refused),
         ("undelivered", |counts| &counts.undelivered),

@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_state_that_is_malformed_or_too_long_is_left_out_alone() {
         let long = format!("a={}", "x".repeat(511));
-        for bad in ["=", "A B=1", &long] {
+        for bad in ["no member", "A B=1", &long] {
             let found = read_from(&[(TRACEPARENT, PARENT), (TRACESTATE, bad)]).unwrap();
             assert_eq!(found.trace_state().header(), "", "{bad}");
         }

@@ -232,7 +232,7 @@ async fn a_collector_that_never_answers_costs_spans_and_nothing_else() {
     let dropped = service.metric("guardian_auth_spans_dropped_total", "queue_full").await;
     // A batch is under way and 64 wait.
     assert!(dropped >= 200.0, "{dropped} of 400 spans were dropped");
-    assert_eq!(service.metric("guardian_auth_spans_exported_total", "").await, 0.0);
+    assert!(service.metric("guardian_auth_spans_exported_total", "").await < 1.0);
     let begun = Instant::now();
     service.stop().await;
     // 2 s for the spans, and whatever a busy machine takes for the rest: less than the time of an export.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use opentelemetry::trace::SpanKind;
 use sqlx::any::{Any, AnyArguments, AnyRow};
+use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::{AnyConnection, AnyPool, Executor, SqlSafeStr, SqlStr};
 use tokio::time::{Instant, timeout_at};
@@ -192,7 +193,7 @@ async fn timed<T>(
 
 /// The code of the database if it has one; its text may quote values.
 fn note_failure(span: &Child, error: &sqlx::Error) {
-    if let Some(code) = error.as_database_error().and_then(|error| error.code()) {
+    if let Some(code) = error.as_database_error().and_then(DatabaseError::code) {
         span.set("db.response.status_code", Known::Made(code.into_owned()));
         span.fail("database");
     } else {
