@@ -40,6 +40,10 @@ const KINDS: [&str; 5] = ["full name", "beginning", "number", "login name", "chi
 /// For whom: the whole organization, or a school with some 750 children.
 const MEMBERS: [&str; 2] = ["organization", "school"];
 
+/// Guardians of a page. In a small town a full name has one bearer, in a large one a hundred: with long pages the figure
+/// would tell how long it takes to show more people, not to find them.
+const PAGE: i32 = 10;
+
 /// The school of the second member.
 const SCHOOL: usize = 3;
 
@@ -149,7 +153,7 @@ impl Town {
             let message = proto::SearchGuardiansRequest {
                 organization: ORGANIZATION.to_owned(),
                 by: Some(self.by(kind, guardian, round)),
-                page_size: 0,
+                page_size: PAGE,
                 page_token: String::new(),
             };
             let mut request = Request::new(message);

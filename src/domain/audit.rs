@@ -120,6 +120,8 @@ pub enum Fact {
     ContractRemoved,
     /// A number was put on the account, or took another one's place.
     IdentifierChanged,
+    /// Staff typed a number that another account has: nothing was changed.
+    IdentifierTaken,
     /// Staff saw the numbers of a guardian in clear.
     IdentifiersShown,
     /// A proposed number was dropped by staff.
@@ -329,6 +331,7 @@ impl Fact {
             Self::ContractConfirmed => "contract_confirmed",
             Self::ContractRemoved => "contract_removed",
             Self::IdentifierChanged => "identifier_changed",
+            Self::IdentifierTaken => "identifier_taken",
             Self::IdentifiersShown => "identifiers_shown",
             Self::NumberProposalRejected => "number_proposal_rejected",
             Self::GuardianLocked => "guardian_locked",
@@ -382,6 +385,7 @@ impl Fact {
             | Self::ContractConfirmed
             | Self::ContractRemoved
             | Self::IdentifierChanged
+            | Self::IdentifierTaken
             | Self::IdentifiersShown
             | Self::NumberProposalRejected
             | Self::GuardianLocked

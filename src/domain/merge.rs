@@ -17,9 +17,12 @@ pub const STAFF_SOURCE: &str = "staff";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MergeConflict {
     /// One of the accounts was merged into another already.
-    GuardianMerged,
+    AccountMerged,
     /// One of the accounts was erased.
-    GuardianErased,
+    AccountErased,
+    /// Each of the accounts has a number that the state gave for life, so they are two people's unless one number is
+    /// wrong: not for a school to decide.
+    TwoNumbers,
     /// One of the children was merged into another already.
     ChildMerged,
     /// The account or child that has everything was merged into another one since: that merge is undone first.
@@ -32,8 +35,9 @@ impl MergeConflict {
     /// The word in the metadata of the error.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::GuardianMerged => "guardian_merged",
-            Self::GuardianErased => "guardian_erased",
+            Self::AccountMerged => "account_merged",
+            Self::AccountErased => "account_erased",
+            Self::TwoNumbers => "two_numbers",
             Self::ChildMerged => "child_merged",
             Self::MergedAgain => "merged_again",
             Self::UndoExpired => "undo_expired",

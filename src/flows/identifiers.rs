@@ -118,7 +118,12 @@ impl IdentifierFlow {
             Looked::Now(NumberOutcome::Gone(state)) => return Err(gone(state).into()),
             Looked::Now(NumberOutcome::ProposalSettled) => return Err(Error::NoProposal),
             Looked::Now(NumberOutcome::Refused(refusal)) => return Err(Error::Refused(refusal)),
-            Looked::Now(NumberOutcome::Taken(holder)) => return Err(Error::Taken(holder)),
+            Looked::Now(NumberOutcome::Taken(holder)) => {
+                // The answer tells that the number is known here, to staff who may not see whose it is.
+                let event = self.parts.event(work, now, Fact::IdentifierTaken, guardian);
+                self.parts.store.record_events(&[event]).await?;
+                return Err(Error::Taken(holder));
+            }
         };
         Ok(Numbers { in_use: self.in_use(work, guardian).await?, ended })
     }

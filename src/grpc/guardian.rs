@@ -62,8 +62,8 @@ fn change_failed(context: &CallerContext, work: &AtWork, error: Error) -> Status
         Error::NoGuardian => status::not_found("guardian_id"),
         Error::NoChild => status::not_found("child_id"),
         Error::LinkRemoved => status::state_conflict("link_removed"),
-        Error::Merged => status::state_conflict("guardian_merged"),
-        Error::Erased => status::state_conflict("guardian_erased"),
+        Error::Merged => status::state_conflict("account_merged"),
+        Error::Erased => status::state_conflict("account_erased"),
         Error::Port(error) => context.port_failed(&error),
     }
 }

@@ -310,7 +310,7 @@ fn section(from: &str) -> BTreeSet<&'static str> {
 }
 
 /// One of each kind; a new kind does not compile until it has an arm, and then a row here.
-fn facts() -> [Fact; 47] {
+fn facts() -> [Fact; 48] {
     const fn exhaustive(fact: Fact) -> Fact {
         match fact {
             Fact::LoggedIn
@@ -349,6 +349,7 @@ fn facts() -> [Fact; 47] {
             | Fact::ContractConfirmed
             | Fact::ContractRemoved
             | Fact::IdentifierChanged
+            | Fact::IdentifierTaken
             | Fact::IdentifiersShown
             | Fact::NumberProposalRejected
             | Fact::GuardianLocked
@@ -399,6 +400,7 @@ fn facts() -> [Fact; 47] {
         Fact::ContractConfirmed,
         Fact::ContractRemoved,
         Fact::IdentifierChanged,
+        Fact::IdentifierTaken,
         Fact::IdentifiersShown,
         Fact::NumberProposalRejected,
         Fact::GuardianLocked,

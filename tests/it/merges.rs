@@ -112,7 +112,32 @@ async fn the_same_merge_twice_is_answered_with_the_first() {
     assert_eq!(merge(&staff, request.clone()).await.unwrap(), first);
     request.request_id.clear();
     let refused = merge(&staff, request).await.unwrap_err();
-    assert_eq!(metadata(&refused, "conflict").as_deref(), Some("guardian_merged"));
+    assert_eq!(metadata(&refused, "conflict").as_deref(), Some("account_merged"));
+}
+
+#[tokio::test]
+async fn accounts_with_two_personnummer_are_not_for_a_school_to_merge() {
+    for parts in Parts::ALL {
+        let service = Service::start(parts).await;
+        let mut rows = school_and_child();
+        for (key, name, number) in [("g-1", "KIMONE", NUMBER), ("g-2", "KIMTWO", "197203039826")] {
+            let mut row = guardian(key, name, None);
+            row["national_id"] = Value::from(number);
+            rows.push(row);
+        }
+        service.import(KOMMUN, &rows).await;
+        let request = merge_of(&service).await;
+        let school = hire(&service, KOMMUN, Role::SchoolAdministrator, &["s-1"]).await;
+        for validate_only in [true, false] {
+            let refused =
+                merge(&school, proto::MergeGuardiansRequest { validate_only, ..request.clone() }).await;
+            let refused = refused.unwrap_err();
+            assert_eq!(reason(&refused), "STATE_CONFLICT");
+            assert_eq!(metadata(&refused, "conflict").as_deref(), Some("two_numbers"));
+        }
+        let organization = hire(&service, KOMMUN, Role::OrganizationAdministrator, &[]).await;
+        assert_eq!(merge(&organization, request).await.unwrap().moved_national_id_count, 1);
+    }
 }
 
 #[tokio::test]

@@ -57,7 +57,27 @@ async fn by_name(
     let found = hits(unit, looking, page_size + 1).await?;
     let (hits, next) = page(found, page_size);
     let rows = guardians(unit, viewer, &guardian_ids(&hits)?).await?;
-    Ok(Found { rows: rows.into_iter().map(|row| row.summary).collect(), next })
+    let rows = rows.into_iter().map(|row| row.summary);
+    let rows = shown_first(&hits, words, rows, |row| (row.id.as_str(), &row.given_name, &row.family_name));
+    Ok(Found { rows, next })
+}
+
+/// The people without those who were on a page before, by an earlier hit.
+fn shown_first<T>(
+    hits: &[Hit],
+    words: &NameWords,
+    people: impl IntoIterator<Item = T>,
+    name: impl Fn(&T) -> (&str, &str, &str),
+) -> Vec<T> {
+    let mut first: HashMap<&str, &Hit> = HashMap::new();
+    for hit in hits {
+        first.entry(&hit.id).or_insert(hit);
+    }
+    let is_first = |person: &T| {
+        let (id, given_name, family_name) = name(person);
+        first.get(id).is_some_and(|hit| hit.is_first(words, given_name, family_name))
+    };
+    people.into_iter().filter(|person| is_first(person)).collect()
 }
 
 /// A guardian of several children of the name is shown once, with the first of them.
@@ -209,7 +229,10 @@ impl GuardianSearchStore for SqlStore {
             .iter()
             .map(|hit| ChildId::parse(&hit.id).ok_or_else(|| corrupt("person_id")))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Found { rows: children(&mut unit, &ids).await?, next })
+        let rows = children(&mut unit, &ids).await?;
+        let rows =
+            shown_first(&hits, words, rows, |row| (row.id.as_str(), &row.given_name, &row.family_name));
+        Ok(Found { rows, next })
     }
 
     async fn fold_names(&self) -> Result<u64, PortError> {

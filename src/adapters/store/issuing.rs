@@ -85,6 +85,12 @@ const FIND_COLLEAGUE: Statement = Statement::new(
                     WHERE o.staff_id = $3))",
 );
 
+/// Those of days before count no more.
+const DROP_APPROVALS: Statement = Statement::new(
+    "drop_past_issuing_approvals",
+    "DELETE FROM issuing_approval WHERE staff_id = $1 AND day < $2",
+);
+
 const ADD_APPROVAL: Statement = Statement::new(
     "add_issuing_approval",
     "INSERT INTO issuing_approval (staff_id, day, approved_by, at_ms) VALUES ($1, $2, $3, $4) \
@@ -198,6 +204,7 @@ pub(super) async fn approve(
     if unit.row(&FIND_COLLEAGUE, values).await?.is_none() {
         return Ok(ApproveOutcome::NotFound);
     }
+    unit.execute(&DROP_APPROVALS, bind![colleague, day]).await?;
     unit.execute(&ADD_APPROVAL, bind![colleague, day, act.staff, at]).await?;
     Ok(ApproveOutcome::Approved)
 }

@@ -54,6 +54,13 @@ const CHILDREN_IN_SCOPE: Statement = Statement::new(
     ),
 );
 
+/// A number that the state gave for life: no temporary one, and no coordination number, which a personnummer follows.
+const LASTING_NUMBER: Statement = Statement::new(
+    "find_lasting_number",
+    "SELECT position FROM guardian_identifier \
+     WHERE guardian_id = $1 AND retired_ms IS NULL AND scheme IN ('se.pnr', 'nl.bsn') LIMIT 1",
+);
+
 const HAS_WHOLE_SCOPE: Statement = Statement::new(
     "check_scope_is_organization",
     "SELECT id FROM staff_member WHERE id = $1 AND scope = 'organization'",
@@ -153,8 +160,8 @@ pub(super) fn together(mut one: Ended, other: Ended) -> Ended {
 fn conflict(kept: HeldGuardian, absorbed: HeldGuardian) -> Option<MergeConflict> {
     [kept.state, absorbed.state].into_iter().find_map(|state| match state {
         AccountState::Active | AccountState::Locked => None,
-        AccountState::Merged => Some(MergeConflict::GuardianMerged),
-        AccountState::Erased => Some(MergeConflict::GuardianErased),
+        AccountState::Merged => Some(MergeConflict::AccountMerged),
+        AccountState::Erased => Some(MergeConflict::AccountErased),
     })
 }
 
@@ -186,9 +193,22 @@ async fn hold(
         (_, None) => Err(MergeOutcome::AbsorbedUnknown),
         (Some(kept), Some(absorbed)) => match conflict(kept, absorbed) {
             Some(conflict) => Err(MergeOutcome::Conflict(conflict)),
+            None if are_two_peoples(unit, act, merge).await? => {
+                Err(MergeOutcome::Conflict(MergeConflict::TwoNumbers))
+            }
             None => Ok((kept, absorbed)),
         },
     })
+}
+
+/// Whether the numbers say that these are two people, and the member may not say otherwise.
+async fn are_two_peoples(unit: &mut Unit, act: &Act, merge: &GuardianMerge) -> Result<bool, PortError> {
+    for guardian in [&merge.kept, &merge.absorbed] {
+        if unit.row(&LASTING_NUMBER, bind![guardian]).await?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(unit.row(&HAS_WHOLE_SCOPE, bind![act.staff]).await?.is_none())
 }
 
 /// The name under which a row of a source stands at the kept account: one that no import of that account drops.

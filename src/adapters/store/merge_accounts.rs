@@ -1,4 +1,4 @@
-//! What a merge moves besides relations: numbers, login names, passwords, proposals, parts of names.
+//! What a merge moves besides relations: numbers, login names, passwords, proposals.
 
 use sqlx::any::AnyRow;
 
@@ -8,10 +8,10 @@ use crate::domain::time::Timestamp;
 use crate::ports::error::PortError;
 use crate::ports::store::{Act, MergeSeals, SealedNationalId};
 
-use super::bind::{bind, push};
-use super::bulk::Insert;
+use super::bind::bind;
 use super::merge::source_at_kept;
 use super::merge_journal::{CredentialRow, GuardianJournal, MovedCredential, MovedIdentifier, MovedLogin};
+use super::name_parts;
 use super::row::Columns;
 use super::statement::Statement;
 use super::unit::Unit;
@@ -69,19 +69,6 @@ const MOVE_PROPOSAL: Statement = Statement::new(
 
 const SETTLE_PROPOSAL: Statement =
     Statement::new("settle_repeated_proposal", "UPDATE number_proposal SET settled_ms = $2 WHERE id = $1");
-
-const NAME_PARTS: Statement =
-    Statement::new("list_name_parts", "SELECT part FROM name_part WHERE person_id = $1 ORDER BY part");
-
-const DROP_NAME_PARTS: Statement =
-    Statement::new("drop_name_parts_of_person", "DELETE FROM name_part WHERE person_id = $1");
-
-pub(super) const ADD_NAME_PART: Insert = Insert {
-    name: "put_name_parts_back",
-    head: "INSERT INTO name_part (organization, kind, part, person_id)",
-    columns: 4,
-    tail: "ON CONFLICT DO NOTHING",
-};
 
 const MARK_ABSORBED: Statement = Statement::new(
     "mark_guardian_merged",
@@ -193,8 +180,7 @@ pub(super) async fn move_all(
         }
     }
     move_proposals(unit, act, (kept, absorbed), journal, seals).await?;
-    journal.name_parts = take_name_parts(unit, absorbed.as_str()).await?;
-    Ok(())
+    name_parts::drop_all(unit, &[absorbed.as_str()]).await
 }
 
 /// The same number proposed to both is proposed once.
@@ -230,31 +216,4 @@ pub(super) async fn mark(
 ) -> Result<(), PortError> {
     unit.execute(&MARK_ABSORBED, bind![absorbed, kept, at]).await?;
     unit.execute(&SET_STATE, bind![kept, state_text(kept_state), at]).await.map(|_| ())
-}
-
-/// Parts of names of one person; `kind` is the table's.
-pub(super) async fn take_name_parts(unit: &mut Unit, person: &str) -> Result<Vec<String>, PortError> {
-    let rows = unit.rows(&NAME_PARTS, bind![person]).await?;
-    let parts = rows.iter().map(|row| row.column("part")).collect::<Result<_, _>>()?;
-    unit.execute(&DROP_NAME_PARTS, bind![person]).await?;
-    Ok(parts)
-}
-
-/// Puts them back.
-pub(super) async fn put_name_parts(
-    unit: &mut Unit,
-    act: &Act,
-    kind: super::merge::Kind,
-    person: &str,
-    parts: &[String],
-) -> Result<(), PortError> {
-    ADD_NAME_PART
-        .run(unit, parts, |part, arguments| {
-            push(arguments, &act.organization);
-            push(arguments, kind.as_str());
-            push(arguments, part);
-            push(arguments, person);
-        })
-        .await
-        .map(|_| ())
 }

@@ -16,13 +16,12 @@ use crate::ports::store::{
 use super::bind::bind;
 use super::dialect::PerDialect;
 use super::merge::{self, ADD_MERGE, Kind, SET_UNDONE, revocation, together};
-use super::merge_accounts::{put_name_parts, take_name_parts};
 use super::merge_journal::{self, ChildJournal, LinkEntry, RemovedEntries};
 use super::merge_links::{self, End};
 use super::row::{Columns, corrupt};
 use super::statement::Statement;
 use super::unit::Unit;
-use super::{SqlStore, act, audit, bearing};
+use super::{SqlStore, act, audit, bearing, name_parts};
 
 /// What a password of these guardians rests on may change, so they take turns with everybody who looks at that.
 /// PostgreSQL: as in `hold_guardian_in_scope`.
@@ -189,14 +188,13 @@ async fn merge_held(
     merge_links::apply(unit, End::Child, pair, &changes).await?;
     merge_links::apply_removed(unit, End::Child, pair, &marks).await?;
     unit.execute(&MARK, bind![merge.absorbed, merge.kept]).await?;
-    let name_parts = take_name_parts(unit, pair.1).await?;
+    name_parts::drop_all(unit, &[pair.1]).await?;
     let lost =
         changes.iter().filter(|change| loses_confirmation(change, &kept)).map(|c| c.from.other.clone());
     let (ended, events) = revoke(unit, lost, act.at, &merge.revocation).await?;
     let journal = ChildJournal {
         links: LinkEntry::all_of(&changes),
         removed_links: RemovedEntries::of(&marks),
-        name_parts,
         ..ChildJournal::default()
     };
     let sealed = merge_journal::seal(seals, &merge.id, journal)?;
@@ -295,7 +293,7 @@ async fn undo_in(
     let marks = journal.removed_links.changes();
     merge_links::take_back_removed(unit, End::Child, pair, &marks, &left).await?;
     unit.execute(&MARK, bind![absorbed, None::<String>]).await?;
-    put_name_parts(unit, act, Kind::Child, pair.1, &journal.name_parts).await?;
+    name_parts::fold_again(unit, &act.organization, name_parts::Kind::Child, pair.1).await?;
     unit.execute(&SET_UNDONE, bind![undo.id, act.at]).await?;
     let touched = changes.into_iter().map(|change| change.from.other).filter(|id| guardians.contains(id));
     Ok(Ok(Some(revoke(unit, touched, act.at, &undo.revocation).await?)))

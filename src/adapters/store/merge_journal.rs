@@ -29,7 +29,6 @@ pub(super) struct GuardianJournal {
     pub dropped_credentials: Vec<CredentialRow>,
     pub moved_proposals: Vec<String>,
     pub settled_proposals: Vec<String>,
-    pub name_parts: Vec<String>,
     pub ended_sessions: usize,
 }
 
@@ -39,7 +38,6 @@ pub(super) struct ChildJournal {
     pub form: u8,
     pub links: Vec<LinkEntry>,
     pub removed_links: RemovedEntries,
-    pub name_parts: Vec<String>,
 }
 
 /// A number that moved: its row, and what the row said of it.

@@ -19,7 +19,7 @@ use super::merge_links::{self, End};
 use super::row::{Columns, account_state, corrupt};
 use super::statement::Statement;
 use super::unit::Unit;
-use super::{SqlStore, act, audit, contracts};
+use super::{SqlStore, act, audit, contracts, name_parts};
 
 macro_rules! hold_text {
     ($lock:literal) => {
@@ -217,7 +217,7 @@ async fn restore(
         put_back(unit, absorbed, credential).await?;
     }
     restore_proposals(unit, act, (kept, absorbed), journal, row, seals).await?;
-    merge_accounts::put_name_parts(unit, act, Kind::Guardian, pair.1, &journal.name_parts).await
+    name_parts::fold_again(unit, &act.organization, name_parts::Kind::Guardian, pair.1).await
 }
 
 /// A number that staff replaced since stays with its successor.

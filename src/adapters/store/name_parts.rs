@@ -85,6 +85,12 @@ const ADD_PARTS: Insert = Insert {
     tail: "",
 };
 
+const NAME_OF_GUARDIAN: Statement =
+    Statement::new("find_name_of_guardian", "SELECT given_name, family_name FROM guardian WHERE id = $1");
+
+const NAME_OF_CHILD: Statement =
+    Statement::new("find_name_of_child", "SELECT given_name, family_name FROM child WHERE id = $1");
+
 /// Who has a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -129,9 +135,9 @@ impl<'a> Named<'a> {
         Self { kind: Kind::Child, id: id.as_str(), given_name, family_name, renamed: false }
     }
 
-    /// The parts: of both names together, for people type them in any order.
+    /// The parts.
     pub(super) fn parts(&self) -> Vec<String> {
-        fold(&format!("{} {}", self.given_name, self.family_name))
+        parts_of(self.given_name, self.family_name)
     }
 
     /// What is written of the name: the kind and the text of each row.
@@ -141,6 +147,11 @@ impl<'a> Named<'a> {
         let of_parts = parts.iter().map(|part| (self.kind.of_parts(), part.clone()));
         of_parts.chain(of_pairs).collect()
     }
+}
+
+/// The parts of both names together, for people type them in any order.
+pub(super) fn parts_of(given_name: &str, family_name: &str) -> Vec<String> {
+    fold(&format!("{given_name} {family_name}"))
 }
 
 /// Writes the parts of names. Their rows say that they are folded: the caller's part.
@@ -169,6 +180,22 @@ pub(super) async fn put(
 /// Takes people out of the search.
 pub(super) async fn drop_all(unit: &mut Unit, ids: &[&str]) -> Result<(), PortError> {
     DROP_PARTS.run(unit, ids, |id, arguments| push(arguments, *id)).await.map(|_| ())
+}
+
+/// Puts somebody into the search who was taken out of it.
+pub(super) async fn fold_again(
+    unit: &mut Unit,
+    organization: &OrganizationId,
+    kind: Kind,
+    id: &str,
+) -> Result<(), PortError> {
+    let statement = match kind {
+        Kind::Guardian => &NAME_OF_GUARDIAN,
+        Kind::Child => &NAME_OF_CHILD,
+    };
+    let Some(row) = unit.row(statement, bind![id]).await? else { return Ok(()) };
+    let (given_name, family_name) = (row.column("given_name")?, row.column("family_name")?);
+    put(unit, organization, &[Named { kind, id, given_name, family_name, renamed: true }]).await
 }
 
 /// Folds names that nobody folded yet; says of how many people.

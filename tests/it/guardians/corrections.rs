@@ -106,6 +106,8 @@ async fn a_number_that_another_account_has_says_whose_if_staff_may_see_it() {
         assert_eq!(reason(&taken), "ALREADY_EXISTS");
         assert_eq!(metadata(&taken, "guardian_id"), holder);
     }
+    let seen = events(&everywhere, &ali, "").await.unwrap();
+    assert_eq!(seen.iter().filter(|event| event.kind == "identifier_taken").count(), 2);
     let none = change(&there, &ali, "730288-9931", IdentifierChange::Succession, "").await.unwrap_err();
     assert_eq!(metadata(&none, "conflict").as_deref(), Some("has_no_number"));
     change(&there, &ali, "870101-TF12", IdentifierChange::First, "").await.unwrap();

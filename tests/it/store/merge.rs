@@ -142,6 +142,13 @@ pub(super) async fn two_accounts(world: &World) -> (GuardianId, GuardianId) {
     (world.account("10001").await.guardian, world.account("10002").await.guardian)
 }
 
+/// A number that a personnummer follows: a school may make the account one with that of the personnummer.
+async fn coordination_number(world: &World, of: &GuardianId) {
+    world
+        .change(&format!("UPDATE guardian_identifier SET scheme = 'se.snr' WHERE guardian_id = '{of}'"))
+        .await;
+}
+
 /// What a merge and its undoing leave as it was: all but epochs, times of change, sessions, links, codes and the log.
 pub(super) async fn lasting(world: &World) -> Contents {
     world.change("UPDATE guardian SET credential_epoch = 1, updated_ms = 0").await;
@@ -209,7 +216,7 @@ async fn sessions_of_both_end_with_a_merge(world: World) {
         assert!(now.ended.is_some() && now.account_epoch > now.credential_epoch);
     }
     merge.id = MergeId::new(at(200), random());
-    assert_eq!(merged(&world, &staff, &merge).await, MergeOutcome::Conflict(MergeConflict::GuardianMerged));
+    assert_eq!(merged(&world, &staff, &merge).await, MergeOutcome::Conflict(MergeConflict::AccountMerged));
 }
 
 async fn what_is_only_validated_changes_nothing_and_says_the_same(world: World) {
@@ -268,7 +275,7 @@ async fn an_import_raises_no_account_that_was_merged(world: World) {
     other.relations = vec![child_relation("nobody", true)];
     other.password = Some(password(Portal::Parent, 3));
     let outcomes = world.import(vec![numbered(one, national_id(1)), numbered(other, national_id(2))]).await;
-    assert_eq!(super::directory_import::codes(&outcomes[1]), ["guardian_merged"]);
+    assert_eq!(super::directory_import::codes(&outcomes[1]), ["account_merged"]);
     assert_eq!(lasting(&world).await, before, "neither row changes anything");
 }
 
@@ -358,6 +365,7 @@ async fn a_lock_outlives_a_merge(world: World) {
 
 async fn who_works_for_a_school_merges_its_guardians_only(world: World) {
     let (kept, absorbed) = two_accounts(&world).await;
+    coordination_number(&world, &absorbed).await;
     // Only the second account has a child there.
     let staff = hire(&world, &["t"]).await;
     let before = contents(&world).await;
@@ -374,6 +382,7 @@ async fn who_works_for_a_school_merges_its_guardians_only(world: World) {
 /// Rule 1: staff of one school assert nothing for another one.
 async fn a_confirmation_of_another_school_is_not_carried_to_another_account(world: World) {
     let (kept, absorbed) = two_accounts(&world).await;
+    coordination_number(&world, &absorbed).await;
     let staff = hire(&world, &["s"]).await;
     world
         .change(&format!(

@@ -60,9 +60,9 @@ async fn account(world: &World, chance: &mut Chance, sql: &Sql, seeds: &mut u64)
              VALUES ('{id}', 'sunnanvik', '{id}', 'Maja', 'Ek', 'sv', '{state}', 1, 0, 0, 'guardian', 1)"
         ))
         .await;
-    for part in ["maja", "ek"] {
+    for (kind, part) in [("guardian", "maja"), ("guardian", "ek"), ("guardian_pair", "ek maja")] {
         world
-            .change(&format!("INSERT INTO name_part VALUES ('sunnanvik', 'guardian', '{part}', '{id}')"))
+            .change(&format!("INSERT INTO name_part VALUES ('sunnanvik', '{kind}', '{part}', '{id}')"))
             .await;
     }
     for retired in ["NULL", "5", "NULL"] {

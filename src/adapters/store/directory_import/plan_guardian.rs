@@ -33,7 +33,7 @@ pub(super) fn plan<'r>(
 ) -> Result<RowOutcome, PortError> {
     if known.guardians.get(&row.record.key).is_some_and(|before| before.is_merged) {
         let message = "Staff merged this guardian's account into another one. The row changes nothing.";
-        return Ok(Change::Unchanged.with(vec![finding("key", "guardian_merged", message)]));
+        return Ok(Change::Unchanged.with(vec![finding("key", "account_merged", message)]));
     }
     let Some(links) = child_links(known, row) else {
         let message = "No child has this key. Deliver the child first.";

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use sqlx::any::AnyArguments;
 
 use crate::adapters::store::bind::{bind, push};
-use crate::adapters::store::name_parts::Kind;
+use crate::adapters::store::name_parts::{Kind, parts_of};
 use crate::adapters::store::row::{Columns, corrupt};
 use crate::adapters::store::unit::Unit;
 use crate::domain::name_search::{NameWords, end_of, pair};
@@ -43,6 +43,13 @@ pub(super) struct Hit {
     pub id: String,
 }
 
+impl Hit {
+    /// Whether somebody with this name has no hit before this one.
+    pub(super) fn is_first(&self, words: &NameWords, given_name: &str, family_name: &str) -> bool {
+        words.first_match(&parts_of(given_name, family_name)).is_some_and(|first| first == self.part)
+    }
+}
+
 /// Hits in order, and whether there may be more behind the last one looked at.
 pub(super) struct Hits {
     pub hits: Vec<Hit>,
@@ -66,11 +73,11 @@ impl<'a> Looking<'a> {
     }
 
     /// What the statements by name take, in their order.
-    fn values(&self, end: &str, limit: usize) -> AnyArguments {
+    fn values(&self, end: &str, limit: usize, pattern: &str) -> AnyArguments {
         let viewer = self.viewer;
-        let (kind, pattern) = match self.words.looked_up() {
-            (first, None) => (self.kind.of_parts(), format!("{first}%")),
-            (first, Some(second)) => (self.kind.of_pairs(), format!("{first}% {second}%")),
+        let kind = match self.words.looked_up() {
+            (_, None) => self.kind.of_parts(),
+            (_, Some(_)) => self.kind.of_pairs(),
         };
         let first = self.words.looked_up().0;
         let mut values = bind![
@@ -90,6 +97,14 @@ impl<'a> Looking<'a> {
             push(&mut values, &end_of(word));
         }
         values
+    }
+
+    /// Matches the rows of everybody whom the words looked up fit.
+    fn pattern(&self) -> String {
+        match self.words.looked_up() {
+            (first, None) => format!("{first}%"),
+            (first, Some(second)) => format!("{first}% {second}%"),
+        }
     }
 
     /// Goes on behind this hit.
@@ -165,7 +180,7 @@ impl<'a> Ranges<'a> {
     }
 }
 
-/// At most `most` hits.
+/// At most `most` hits. Of two words, somebody may be there several times: see [`Hit::is_first`].
 pub(super) async fn hits(unit: &mut Unit, mut looking: Looking<'_>, most: usize) -> Result<Hits, PortError> {
     if begins_at_schools(unit, looking.viewer).await? {
         return from_schools(unit, &looking, most).await;
@@ -180,12 +195,14 @@ pub(super) async fn hits(unit: &mut Unit, mut looking: Looking<'_>, most: usize)
     let mut found = Hits { hits: Vec::new(), looked_up_to: None };
     let mut looked_at = 0;
     let mut ranges = Ranges::new(&looking);
+    // Of pairs hardly anybody has several that match: who lists the people sees that by their names, at no cost.
+    let pattern = if looking.words.looked_up().1.is_some() { String::new() } else { looking.pattern() };
     while let Some((start, end)) = ranges.next(unit, &looking).await? {
         if looking.part < start {
             (looking.part, looking.id) = (start, String::new());
         }
         loop {
-            let rows = unit.rows(statement, looking.values(&end, look)).await?;
+            let rows = unit.rows(statement, looking.values(&end, look, &pattern)).await?;
             for row in &rows {
                 let hit = Hit { part: row.column("part")?, id: row.column("person_id")? };
                 looking.go_on_behind(&hit);
@@ -225,7 +242,7 @@ async fn from_schools(unit: &mut Unit, looking: &Looking<'_>, most: usize) -> Re
         Kind::Child => &CHILDREN_OF_SCHOOLS,
     };
     let end = end_of(looking.words.looked_up().0);
-    let rows = unit.rows(statement, looking.values(&end, most)).await?;
+    let rows = unit.rows(statement, looking.values(&end, most, &looking.pattern())).await?;
     let hits = rows
         .iter()
         .map(|row| Ok(Hit { part: row.column("part")?, id: row.column("person_id")? }))

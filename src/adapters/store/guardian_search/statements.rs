@@ -62,7 +62,8 @@ pub(super) const FIRST_PARTS: Statement = Statement::new(
      FROM first f WHERE f.part IS NOT NULL ORDER BY f.part",
 );
 
-/// Over the index, from behind a place on. Somebody of whom several rows match counts by the first of them.
+/// Over the index, from behind a place on. Somebody of whom several rows match the pattern counts by the first of them;
+/// without a pattern, by each.
 macro_rules! by_name {
     ($is_visible:expr) => {
         concat!(
@@ -70,8 +71,8 @@ macro_rules! by_name {
             $is_visible,
             " AND ",
             other_words!("n.person_id"),
-            " AND NOT EXISTS (SELECT 1 FROM name_part e WHERE e.person_id = n.person_id AND e.part >= $1 \
-                 AND e.part < n.part AND e.kind = n.kind AND e.part LIKE $9 LIMIT 1 OFFSET 0) \
+            " AND ($9 = '' OR NOT EXISTS (SELECT 1 FROM name_part e WHERE e.person_id = n.person_id AND e.part >= $1 \
+                 AND e.part < n.part AND e.kind = n.kind AND e.part LIKE $9 LIMIT 1 OFFSET 0)) \
                  THEN 1 ELSE 0 END AS bigint) AS found \
              FROM name_part n WHERE n.organization = $2 AND n.kind = $8 \
                  AND (n.part, n.person_id) > ($5, $6) AND n.part < $4 \

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::adapters::store::bulk::Listing;
-use crate::adapters::store::name_parts::Named;
+use crate::adapters::store::name_parts::parts_of;
 use crate::adapters::store::row::{Columns, account_state};
 use crate::adapters::store::unit::Unit;
 use crate::domain::id::{ChildId, GuardianId, SchoolId};
@@ -50,8 +50,7 @@ struct KnownChild {
 impl KnownChild {
     /// [`NameWords::first_match`] of the name.
     fn first_match(&self, words: &NameWords) -> Option<String> {
-        let parts = Named::child(&self.id, &self.given_name, &self.family_name).parts();
-        words.first_match(&parts)
+        words.first_match(&parts_of(&self.given_name, &self.family_name))
     }
 }
 
