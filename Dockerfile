@@ -15,8 +15,8 @@ RUN apk add --no-cache build-base ca-certificates
 WORKDIR /src
 COPY . .
 # Rust for musl links statically by itself. Locked, so that two builds take the same crates.
-RUN cargo build --release --locked --no-default-features --bin guardian-auth \
-    && install -D -m 0755 target/release/guardian-auth /image/usr/local/bin/guardian-auth \
+RUN cargo build --profile image --locked --no-default-features --bin guardian-auth \
+    && install -D -m 0755 target/image/guardian-auth /image/usr/local/bin/guardian-auth \
     && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
     && install -D -m 0644 LICENSE /image/usr/share/doc/guardian-auth/LICENSE
 
