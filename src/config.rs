@@ -22,6 +22,7 @@ mod sms;
 mod source;
 mod staff;
 mod store;
+mod traces;
 mod tree;
 mod url;
 mod workers;
@@ -47,6 +48,7 @@ pub use simulated::SimulatedEids;
 pub use sms::Sms;
 pub use source::{Reading, Seen, Source, look};
 pub use store::{Store, StoreBackend};
+pub use traces::Traces;
 pub use workers::Workers;
 
 use form::Parsed;
@@ -84,6 +86,8 @@ pub struct Config {
     pub callers: Vec<ConfiguredCaller>,
     /// What is logged.
     pub log: Log,
+    /// Where spans of calls are sent; `None`: there are none.
+    pub traces: Option<Traces>,
 }
 
 impl Config {
@@ -156,6 +160,7 @@ impl Config {
         let organizations = organizations::read(&mut root, mail.is_some());
         let callers = callers::read(&mut root, &organizations);
         let log = root.section("log", log::read);
+        let traces = root.optional_section("traces", traces::read);
         if let (Some(store), Some(limits)) = (&store, &limits)
             && matches!(store.backend, StoreBackend::Sqlite { .. })
             && limits.replicas > 1
@@ -202,6 +207,10 @@ impl Config {
             oidc,
             callers,
             log,
+            traces: match traces {
+                Some(read) => Some(read?),
+                None => None,
+            },
         })
     }
 }

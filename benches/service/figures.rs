@@ -33,6 +33,8 @@ pub enum Part {
     Outbox,
     /// Logins while a provider of eIDs does not answer.
     ProviderSlow,
+    /// Logins that are traced.
+    Traces,
     /// Verifying the audit log.
     Audit,
     /// Sealing anew beside logins.
@@ -41,7 +43,7 @@ pub enum Part {
 
 impl Part {
     /// In the order of measuring.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Footprint,
         Self::Login,
         Self::Verify,
@@ -54,6 +56,7 @@ impl Part {
         Self::SmtpDown,
         Self::Outbox,
         Self::ProviderSlow,
+        Self::Traces,
         Self::Audit,
         Self::Reseal,
         Self::Scale,
@@ -77,6 +80,7 @@ impl Part {
             Self::SmtpDown => "smtp_down",
             Self::Outbox => "outbox",
             Self::ProviderSlow => "provider_slow",
+            Self::Traces => "traces",
             Self::Audit => "audit",
             Self::Reseal => "reseal",
         }
@@ -132,7 +136,7 @@ const fn figure(key: &'static str, part: Part, target: Target, what: &'static st
 }
 
 /// Every figure, in the order of the table.
-pub const FIGURES: [Figure; 33] = [
+pub const FIGURES: [Figure; 34] = [
     figure(
         "login_ratio",
         Part::Login,
@@ -219,6 +223,12 @@ pub const FIGURES: [Figure; 33] = [
         "login p50 while a provider of eIDs does not answer ÷ without it",
     ),
     figure("login_provider_slow_p99_ratio", Part::ProviderSlow, Target::AtMost(1.50), "the same at p99"),
+    figure(
+        "trace_ratio",
+        Part::Traces,
+        Target::AtLeast(0.97),
+        "logins/s with every call traced and exported ÷ without traces: PostgreSQL, Redis",
+    ),
     figure(
         "audit_verify_events_per_s",
         Part::Audit,

@@ -26,6 +26,7 @@ mod reset;
 mod scale;
 mod search;
 mod service;
+mod traces;
 mod verify;
 mod windows;
 
@@ -162,6 +163,7 @@ async fn parts(wanted: &[&'static Figure], quick: bool, results: &mut Results) {
             Part::ResetPostgres => reset::postgres(&bed, timing, results).await,
             Part::SmtpDown => reset::smtp_down(&bed, timing, results).await,
             Part::ProviderSlow => provider_slow::measure(&bed, timing, results).await,
+            Part::Traces => traces::measure(&bed, timing, results).await,
             Part::Audit => audit::run(&bed, timing, results).await,
             Part::Reseal => reseal::run(&bed, timing, results).await,
             Part::Outbox => outbox::run(&bed, timing, results).await,

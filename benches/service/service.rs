@@ -170,6 +170,15 @@ impl Installation {
         Self::configured(directory, self.settings.clone(), self.location.clone(), self.token.clone())
     }
 
+    /// One more process on the same database, which traces every call and exports to a collector there.
+    pub fn traced(&self, collector: SocketAddr) -> anyhow::Result<Self> {
+        let directory = self.directory.join("traced");
+        std::fs::create_dir(&directory)?;
+        let traces = format!("[traces]\nendpoint = \"http://{collector}/v1/traces\"\nsample_ratio = 1.0\n");
+        let settings = format!("{traces}{}", self.settings);
+        Self::configured(directory, settings, self.location.clone(), self.token.clone())
+    }
+
     fn configured(
         directory: PathBuf,
         settings: String,

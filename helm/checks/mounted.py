@@ -18,6 +18,7 @@ CONTENT = {
     "redis/sentinel-password": b"not a password",
     "mail/password": b"not a password",
     "sms/password": b"not a password",
+    "traces/headers": b"authorization: Bearer not-a-token",
 }
 
 

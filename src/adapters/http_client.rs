@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use opentelemetry::trace::SpanKind;
 use reqwest::header::HeaderMap;
-use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Method, Request, RequestBuilder, StatusCode, Url};
 use rustls::ClientConfig;
 
 use super::client_tls::{TrustError, client_config, is_loopback};
+use crate::telemetry::spans::{self, Child, Known};
 
 /// Bytes of an answer at most, unless more are asked for: those that we ask for have a few hundred.
 const LONGEST_ANSWER_BYTES: usize = 16 * 1024;
@@ -117,8 +119,22 @@ impl HttpClient {
     /// # Errors
     /// See [`HttpFault`].
     pub async fn send(&self, request: RequestBuilder) -> Result<HttpAnswer, HttpFault> {
-        let mut response = request.send().await.map_err(|error| {
-            // A request that cannot be built was not sent either.
+        let (client, request) = request.build_split();
+        // A request that cannot be built was not sent either.
+        let request = request.map_err(|_| HttpFault::NotConnected)?;
+        let span = request_span(&request);
+        let answer = self.exchange(&client, request).await;
+        match &answer {
+            Ok(answer) => span.set("http.response.status_code", Known::Number(answer.status.as_u16().into())),
+            Err(HttpFault::NotConnected) => span.fail("not_connected"),
+            Err(HttpFault::NoAnswer) => span.fail("no_answer"),
+            Err(HttpFault::AnswerTooLong) => span.fail("answer_too_long"),
+        }
+        answer
+    }
+
+    async fn exchange(&self, client: &reqwest::Client, request: Request) -> Result<HttpAnswer, HttpFault> {
+        let mut response = client.execute(request).await.map_err(|error| {
             if error.is_connect() || error.is_builder() {
                 HttpFault::NotConnected
             } else {
@@ -135,6 +151,25 @@ impl HttpClient {
         }
         Ok(HttpAnswer { status, headers, body })
     }
+}
+
+/// The span of a request: method and host. Paths and queries may name people, so they are left out.
+///
+/// No `traceparent` goes out with it. All whom we ask are other people's (BankID, providers of eIDs, the SMS gateway): it would
+/// tell them which of their requests belong together, and they have no use for it.
+fn request_span(request: &Request) -> Child {
+    let name = match request.method().as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        _ => "HTTP",
+    };
+    let span = spans::child(SpanKind::Client, name);
+    if span.is_recording() {
+        span.set("http.request.method", Known::Word(name));
+        // From the configuration, or from the metadata of a provider that it names.
+        span.set("server.address", Known::Made(request.url().host_str().unwrap_or_default().to_owned()));
+    }
+    span
 }
 
 /// Whether requests may go to this address: over TLS, or to this machine.

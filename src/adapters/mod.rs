@@ -10,6 +10,7 @@ pub mod key_vault;
 pub mod limiter;
 pub mod messenger;
 pub mod oidc;
+pub mod otlp;
 pub mod revocations;
 pub mod store;
 pub mod system;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 
-use super::{Outside, eid, parts};
+use super::{Outside, eid, parts, traces};
 use crate::adapters::access_tokens::JwtKeyring;
 use crate::adapters::directory_file::DirectoryFile;
 use crate::adapters::revocations::RecentRevocations;
@@ -120,6 +120,10 @@ pub async fn probe(config: &Config) -> Vec<(String, Result<String, String>)> {
     for access in &config.bankid {
         let result = eid::probe_bankid(access).await.map_err(|error| format!("{error:#}"));
         found.push((format!("bankid ({})", access.organization.as_str()), result));
+    }
+    if let Some(settings) = &config.traces {
+        let result = traces::probe(settings).await.map_err(|error| format!("{error:#}"));
+        found.push(("traces".to_owned(), result));
     }
     if config.listen.tls.is_some() {
         let metrics = crate::telemetry::ConnectionMetrics::register(&mut Registry::default());

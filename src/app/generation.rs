@@ -114,6 +114,7 @@ impl Generation {
             clock: Arc::clone(&outside.clock),
             entropy: Arc::clone(&outside.entropy),
             metrics: lasting.rpcs.clone(),
+            tracer: lasting.tracer.clone(),
         })?;
         background.spawn(flows.upkeep.run(cursor, stop.clone()));
         background.spawn(flows.refusals.run(stop.clone()));

@@ -1,5 +1,6 @@
 //! What lasts as long as the process, whatever is configured anew: pools, counters and what they tell of themselves.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,9 +11,10 @@ use super::Outside;
 use crate::adapters::argon2::Argon2Pool;
 use crate::adapters::limiter::LimiterMetrics;
 use crate::adapters::store::SqlStore;
-use crate::config::{Config, Hash, Listen, StoreBackend};
+use crate::config::{self, Config, Hash, Listen, StoreBackend};
 use crate::grpc::health::Health;
 use crate::telemetry::RpcMetrics;
+use crate::telemetry::spans::Tracer;
 
 /// Made once.
 pub(super) struct Lasting {
@@ -30,15 +32,19 @@ pub(super) struct Lasting {
     pub(super) stop: CancellationToken,
     /// The certificates, the limiter's connection.
     pub(super) background: TaskTracker,
+    /// What opens the spans of calls.
+    pub(super) tracer: Option<Tracer>,
     pub(super) fixed: Fixed,
 }
 
-/// What stays as it was at the start: sockets and their bounds, hashing threads, the database.
+/// What stays as it was at the start: sockets and their bounds, hashing threads, the database, the exporter of spans.
 #[derive(Clone, PartialEq)]
 pub(super) struct Fixed {
     pub(super) listen: Listen,
     pub(super) hash: Hash,
     store: Place,
+    /// A digest: there are secrets in it.
+    traces: Option<u64>,
 }
 
 #[derive(Clone, PartialEq)]
@@ -56,7 +62,8 @@ impl Fixed {
                 max_connections: *max_connections,
             },
         };
-        Self { listen: config.listen.clone(), hash: config.hash, store }
+        let traces = config.traces.as_ref().map(digest);
+        Self { listen: config.listen.clone(), hash: config.hash, store, traces }
     }
 
     /// The sections in which another configuration says something else.
@@ -65,9 +72,21 @@ impl Fixed {
             ("listen", self.listen == other.listen),
             ("hash", self.hash == other.hash),
             ("store", self.store == other.store),
+            ("traces", self.traces == other.traces),
         ];
         sections.into_iter().filter(|(_, same)| !same).map(|(section, _)| section).collect()
     }
+}
+
+/// Of everything that says where and which spans are sent.
+fn digest(traces: &config::Traces) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&traces.endpoint, &traces.ca_file, traces.sample_ratio.to_bits(), traces.timeout, traces.queue)
+        .hash(&mut hasher);
+    for (name, value) in &traces.headers {
+        (name, value.expose()).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// `postgres://user:password@host/database` without user and password, which may be replaced while connections are open.

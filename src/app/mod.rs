@@ -17,6 +17,7 @@ mod running;
 #[cfg(feature = "dev")]
 mod simulated_eids;
 mod staff;
+mod traces;
 
 #[cfg(feature = "dev")]
 pub use crate::simulators::activate_sample_staff;
@@ -30,6 +31,7 @@ pub use commands::{
     signing_keys, staff_accounts, today,
 };
 pub use following::Followed;
+use traces::Traces;
 
 use following::{Following, FollowingCounts};
 use lasting::{Fixed, Lasting};
@@ -87,6 +89,7 @@ pub struct App {
     following_counts: Arc<FollowingCounts>,
     look_now: Arc<Notify>,
     stop_following: CancellationToken,
+    traces: Traces,
 }
 
 impl App {
@@ -119,6 +122,7 @@ impl App {
         let store = parts::store(&config, &store_metrics).await?;
         parts::settle_schema(&config, &store).await?;
         let worker_store = parts::worker_store(&config, &store, &store_metrics).await?;
+        let traces = Traces::start(config.traces.as_ref(), &outside, &mut registry)?;
         let hasher = parts::hasher(&config, &outside, &mut registry)?;
         let limiter_metrics = LimiterMetrics::register(&mut registry);
         let following_counts = FollowingCounts::since(outside.clock.as_ref());
@@ -139,6 +143,7 @@ impl App {
             drain: drain.clone(),
             stop: stop.clone(),
             background,
+            tracer: traces.tracer(),
             fixed: Fixed::of(&config),
         };
         let running = Arc::new(Running::start(config, lasting).await?);
@@ -157,6 +162,7 @@ impl App {
             following_counts,
             look_now: Arc::default(),
             stop_following: CancellationToken::new(),
+            traces,
         })
     }
 
@@ -192,7 +198,8 @@ impl App {
     }
 
     /// Stops in order: not ready → nobody comes any more (`listen.drain_delay`) → no new calls, those in flight end →
-    /// attempts end → the rest. Bounded by `listen.drain_delay`, `listen.drain_timeout` and the deadlines of the store.
+    /// attempts end → the rest → their last spans go out. Bounded by `listen.drain_delay`, `listen.drain_timeout`, the
+    /// deadlines of the store, and 2 s for the spans.
     pub async fn stop(self) {
         self.stop_following.cancel();
         self.following.close();
@@ -210,6 +217,7 @@ impl App {
         lasting.hasher.shutdown().await;
         lasting.worker_store.close().await;
         lasting.store.close().await;
+        self.traces.flush().await;
     }
 }
 

@@ -22,12 +22,8 @@ pub async fn run(config: Config, source: Source, seen: Seen) -> anyhow::Result<(
     // Before anything takes time: by default, this signal ends a process.
     let mut hang_up = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
     let app = App::start_logged(config, Outside::of_this_machine(), logs.sink()).await?;
-    let level = logs.level();
-    let set_log = move |log: Log| {
-        if let Some(level) = &level {
-            level.to(logs::level_of(log));
-        }
-    };
+    let level = logs.level().clone();
+    let set_log = move |log: Log| level.set(log.level);
     app.follow(Followed { source, seen, set_log: Box::new(set_log) });
     tracing::info!(grpc = %app.grpc_address(), ops = %app.ops_address(), "serving");
     let mut stopped = pin!(stop_signal());

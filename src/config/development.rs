@@ -88,6 +88,7 @@ impl Config {
             oidc: Vec::new(),
             callers,
             log: Log { level: LogLevel::Info },
+            traces: None,
         }
     }
 }

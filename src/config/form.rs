@@ -36,9 +36,12 @@ fn not_a<T>(spot: &Spot<'_>, form: &impl Form) -> Option<T> {
 fn text_of<'s>(spot: &'s Spot<'_>, form: &impl Form) -> Option<&'s str> {
     match &spot.node.value {
         Value::Text(text) => Some(text),
-        Value::Integer(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) | Value::Foreign => {
-            not_a(spot, form)
-        }
+        Value::Integer(_)
+        | Value::Flag(_)
+        | Value::List(_)
+        | Value::Table(_)
+        | Value::Decimal(_)
+        | Value::Foreign => not_a(spot, form),
     }
 }
 
@@ -56,7 +59,12 @@ impl<T: Copy + PartialOrd + Display + TryFrom<i64>> Form for Count<T> {
         let number = match &spot.node.value {
             Value::Integer(number) => Some(*number),
             Value::Text(text) if is_from_environment(spot) => text.parse().ok(),
-            Value::Text(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) | Value::Foreign => None,
+            Value::Text(_)
+            | Value::Flag(_)
+            | Value::List(_)
+            | Value::Table(_)
+            | Value::Decimal(_)
+            | Value::Foreign => None,
         };
         let number = number.and_then(|number| T::try_from(number).ok());
         number.filter(|number| self.0.contains(number)).or_else(|| not_a(spot, self))
@@ -73,6 +81,39 @@ fn is_from_environment(spot: &Spot<'_>) -> bool {
     matches!(spot.node.origin, Origin::Variable(_))
 }
 
+/// A part of a whole.
+pub(super) struct Share;
+
+impl Form for Share {
+    type Value = f64;
+
+    fn describe(&self) -> String {
+        "a number from 0 to 1".to_owned()
+    }
+
+    fn read(&self, spot: &Spot<'_>) -> Option<f64> {
+        let share = match &spot.node.value {
+            Value::Decimal(share) => Some(*share),
+            Value::Integer(0) => Some(0.0),
+            Value::Integer(1) => Some(1.0),
+            Value::Text(text) if is_from_environment(spot) => text.parse().ok(),
+            Value::Integer(_)
+            | Value::Text(_)
+            | Value::Flag(_)
+            | Value::List(_)
+            | Value::Table(_)
+            | Value::Foreign => None,
+        };
+        share.filter(|share| (0.0..=1.0).contains(share)).or_else(|| not_a(spot, self))
+    }
+}
+
+impl Shown for Share {
+    fn show(&self, value: &f64) -> String {
+        format!("`{value}`")
+    }
+}
+
 /// `true` or `false`.
 pub(super) struct Flag;
 
@@ -87,9 +128,12 @@ impl Form for Flag {
         match &spot.node.value {
             Value::Flag(flag) => Some(*flag),
             Value::Text(text) if is_from_environment(spot) => text.parse().ok().or_else(|| not_a(spot, self)),
-            Value::Text(_) | Value::Integer(_) | Value::List(_) | Value::Table(_) | Value::Foreign => {
-                not_a(spot, self)
-            }
+            Value::Text(_)
+            | Value::Integer(_)
+            | Value::List(_)
+            | Value::Table(_)
+            | Value::Decimal(_)
+            | Value::Foreign => not_a(spot, self),
         }
     }
 }
@@ -244,7 +288,12 @@ impl<F: Form<Value: PartialEq>> Form for Each<F> {
                     .collect();
                 &parted
             }
-            Value::Text(_) | Value::Integer(_) | Value::Flag(_) | Value::Table(_) | Value::Foreign => {
+            Value::Text(_)
+            | Value::Integer(_)
+            | Value::Flag(_)
+            | Value::Table(_)
+            | Value::Decimal(_)
+            | Value::Foreign => {
                 return not_a(spot, self);
             }
         };
@@ -291,6 +340,7 @@ impl<F: Form<Value: PartialEq>> Form for AllOr<Each<F>> {
             | Value::Integer(_)
             | Value::Flag(_)
             | Value::Table(_)
+            | Value::Decimal(_)
             | Value::Foreign => match self.0.read(spot)? {
                 items if items.is_empty() => spot.wrong("is empty", format!("write {}", self.describe())),
                 items => Some(AllOrSome::Some(items)),

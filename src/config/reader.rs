@@ -266,9 +266,14 @@ impl<'t> Reader<'t> {
             None => true,
             Some(Value::List(items)) => items.is_empty(),
             // Told by who reads it.
-            Some(Value::Text(_) | Value::Integer(_) | Value::Flag(_) | Value::Table(_) | Value::Foreign) => {
-                false
-            }
+            Some(
+                Value::Text(_)
+                | Value::Integer(_)
+                | Value::Flag(_)
+                | Value::Table(_)
+                | Value::Decimal(_)
+                | Value::Foreign,
+            ) => false,
         }
     }
 
@@ -385,7 +390,12 @@ impl<'t> Reader<'t> {
 fn table_of<'t>(spot: &Spot<'t>) -> Option<&'t Table> {
     match &spot.node.value {
         Value::Table(entries) => Some(entries),
-        Value::Text(_) | Value::Integer(_) | Value::Flag(_) | Value::List(_) | Value::Foreign => {
+        Value::Text(_)
+        | Value::Integer(_)
+        | Value::Flag(_)
+        | Value::List(_)
+        | Value::Decimal(_)
+        | Value::Foreign => {
             spot.wrong("is not a section", format!("write [{}] with its keys below", spot.path))
         }
     }

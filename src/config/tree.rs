@@ -23,10 +23,11 @@ pub(super) struct Node {
 pub(super) enum Value {
     Text(String),
     Integer(i64),
+    Decimal(f64),
     Flag(bool),
     List(Vec<Node>),
     Table(Table),
-    /// Something no key takes: a float, a date, an integer over 63 bits.
+    /// Something no key takes: a date, an integer over 63 bits.
     Foreign,
 }
 
@@ -69,7 +70,8 @@ fn value_of(value: &DeValue<'_>, line_of: &dyn Fn(usize) -> usize) -> Value {
             Value::List(items.iter().map(item).collect())
         }
         DeValue::Table(entries) => Value::Table(table(entries, line_of)),
-        DeValue::Float(_) | DeValue::Datetime(_) => Value::Foreign,
+        DeValue::Float(float) => float.as_str().parse().map_or(Value::Foreign, Value::Decimal),
+        DeValue::Datetime(_) => Value::Foreign,
     }
 }
 
@@ -144,7 +146,12 @@ fn place(root: &mut Table, segments: &[Segment], variable: &str, text: String) -
             (Segment::Name(_), Value::List(_)) => return Err("names a list without the index of an element"),
             (
                 Segment::Index(_) | Segment::Name(_),
-                Value::Text(_) | Value::Integer(_) | Value::Flag(_) | Value::Foreign | Value::Table(_),
+                Value::Text(_)
+                | Value::Integer(_)
+                | Value::Decimal(_)
+                | Value::Flag(_)
+                | Value::Foreign
+                | Value::Table(_),
             ) => return Err("goes into a key that has no such part"),
         };
     }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use opentelemetry::context::FutureExt as _;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::activation_code::ActivationCode;
@@ -146,7 +147,7 @@ impl ActivateCredentialFlow {
     /// [`Error`].
     pub async fn activate(self: &Arc<Self>, attempt: Attempt) -> Result<Activated, Error> {
         let flow = Arc::clone(self);
-        let task = self.tasks.spawn(async move { flow.run(attempt).await });
+        let task = self.tasks.spawn(async move { flow.run(attempt).await }.with_current_context());
         task.await.unwrap_or_else(|_| {
             Err(PortError::Corrupt("the activation ended without an answer".to_owned()).into())
         })

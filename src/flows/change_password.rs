@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use opentelemetry::context::FutureExt as _;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::audit::{Cause, Event, Fact};
@@ -130,7 +131,7 @@ impl ChangePasswordFlow {
     /// [`Error`].
     pub async fn change(self: &Arc<Self>, change: Change) -> Result<usize, Error> {
         let flow = Arc::clone(self);
-        let task = self.tasks.spawn(async move { flow.run(change).await });
+        let task = self.tasks.spawn(async move { flow.run(change).await }.with_current_context());
         task.await.unwrap_or_else(|_| {
             Err(PortError::Corrupt("the change ended without an answer".to_owned()).into())
         })

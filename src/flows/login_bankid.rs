@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use opentelemetry::context::FutureExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -110,7 +111,8 @@ impl LoginBankIdFlow {
     /// [`Error`].
     pub async fn start(self: &Arc<Self>, start: Start) -> Result<Started, Error> {
         let flow = Arc::clone(self);
-        joined(self.tasks.spawn(async move { flow.run_start(start).await }).await)
+        let work = async move { flow.run_start(start).await };
+        joined(self.tasks.spawn(work.with_current_context()).await)
     }
 
     async fn run_start(&self, start: Start) -> Result<Started, Error> {
@@ -206,7 +208,8 @@ impl LoginBankIdFlow {
         return_nonce: Option<Secret<String>>,
     ) -> Result<SessionTokens, Error> {
         let flow = Arc::clone(self);
-        joined(self.tasks.spawn(async move { flow.run_complete(named, return_nonce).await }).await)
+        let work = async move { flow.run_complete(named, return_nonce).await };
+        joined(self.tasks.spawn(work.with_current_context()).await)
     }
 
     async fn run_complete(
@@ -265,7 +268,8 @@ impl LoginBankIdFlow {
     /// [`Error`].
     pub async fn cancel(self: &Arc<Self>, named: Named) -> Result<(), Error> {
         let flow = Arc::clone(self);
-        joined(self.tasks.spawn(async move { flow.run_cancel(named).await }).await)
+        let work = async move { flow.run_cancel(named).await };
+        joined(self.tasks.spawn(work.with_current_context()).await)
     }
 
     async fn run_cancel(&self, named: Named) -> Result<(), Error> {

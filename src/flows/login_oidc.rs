@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::context::FutureExt as _;
 use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
 
@@ -184,7 +185,7 @@ impl LoginOidcFlow {
     /// [`Error`].
     pub async fn complete(self: &Arc<Self>, callback: Callback) -> Result<SessionTokens, Error> {
         let flow = Arc::clone(self);
-        let task = self.tasks.spawn(async move { flow.run_complete(callback).await });
+        let task = self.tasks.spawn(async move { flow.run_complete(callback).await }.with_current_context());
         task.await.unwrap_or_else(|_| {
             Err(PortError::Corrupt("the login ended without an answer".to_owned()).into())
         })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::context::FutureExt as _;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::audit::{Cause, Fact};
@@ -103,7 +104,7 @@ impl LoginFlow {
     /// [`Error`].
     pub async fn log_in(self: &Arc<Self>, attempt: Attempt) -> Result<Outcome, Error> {
         let flow = Arc::clone(self);
-        let task = self.tasks.spawn(async move { flow.run(attempt).await });
+        let task = self.tasks.spawn(async move { flow.run(attempt).await }.with_current_context());
         task.await.unwrap_or_else(|_| {
             Err(Error::Port(PortError::Corrupt("the attempt ended without an answer".to_owned())))
         })

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use opentelemetry::context::FutureExt as _;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::audit::{Cause, Fact};
@@ -182,7 +183,9 @@ impl PasswordResetFlow {
         new_password: Secret<String>,
     ) -> Result<usize, Error> {
         let flow = Arc::clone(self);
-        let task = self.tasks.spawn(async move { flow.run_confirm(shown, new_password).await });
+        let task = self
+            .tasks
+            .spawn(async move { flow.run_confirm(shown, new_password).await }.with_current_context());
         task.await.unwrap_or_else(|_| {
             Err(PortError::Corrupt("the confirmation ended without an answer".to_owned()).into())
         })

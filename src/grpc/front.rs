@@ -35,6 +35,7 @@ use crate::ports::access_tokens::AccessTokens;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::telemetry::RpcMetrics;
+use crate::telemetry::spans::Tracer;
 
 /// Receive limit of an rpc: the greatest request of the proto files is far below it.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
@@ -70,6 +71,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// Registered with the names of [`RPCS`], see [`rpc_names`].
     pub metrics: RpcMetrics,
+    /// Opens the spans of calls; `None`: there are none.
+    pub tracer: Option<Tracer>,
 }
 
 /// The names of all rpcs, in the order that [`RpcMetrics`] counts them.
@@ -89,6 +92,7 @@ pub struct Front {
     access_tokens: Arc<dyn AccessTokens>,
     clock: Arc<dyn Clock>,
     metrics: RpcMetrics,
+    tracer: Option<Tracer>,
 }
 
 impl Front {
@@ -116,13 +120,14 @@ impl Front {
             access_tokens: parts.access_tokens,
             clock: parts.clock,
             metrics: parts.metrics,
+            tracer: parts.tracer,
         })
     }
 
     /// Answers an rpc. `page` says whether it came as gRPC-Web.
     pub(super) async fn rpc<B>(
         &self,
-        mut request: Request<B>,
+        request: Request<B>,
         page: bool,
         connection: &Connection,
     ) -> Response<Body>
@@ -139,7 +144,34 @@ impl Front {
             rpc.and_then(|index| RPCS.get(index)).is_some_and(|row| row.access == Access::Anyone);
         let admitted =
             if open_to_all { Ok(None) } else { self.admit(&request, rpc, page, connection, &mut call) };
-        let answer = match admitted {
+        if !open_to_all {
+            call.open_span(self.tracer.as_ref(), request.headers());
+        }
+        let answer = call.span.around(self.admitted(admitted, request, rpc, is_health_check)).await;
+        let in_span = call.span.enter();
+        let response = match answer {
+            Ok(response) if open_to_all => response,
+            Ok(response) => self.own(response, &call),
+            Err(status) => status.into_http(),
+        };
+        drop(in_span);
+        call.end(&response);
+        response
+    }
+
+    /// Answers a call whose caller is known, or is not.
+    async fn admitted<B>(
+        &self,
+        admitted: Result<Option<CallerContext>, Status>,
+        mut request: Request<B>,
+        rpc: Option<usize>,
+        is_health_check: bool,
+    ) -> Result<Response<Body>, Status>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match admitted {
             Err(refusal) => Err(refusal),
             Ok(context) => {
                 let deadline = match &context {
@@ -149,24 +181,12 @@ impl Front {
                 // Seen enough: a credential that nobody can read cannot be logged.
                 request.headers_mut().remove(AUTHORIZATION);
                 let staff_token = request.headers_mut().remove(STAFF_TOKEN);
-                match self.on_duty(context, rpc, staff_token.as_ref()).await {
-                    Err(refusal) => Err(refusal),
-                    Ok(context) => {
-                        if let Some(context) = context {
-                            request.extensions_mut().insert(context);
-                        }
-                        self.handle(request, deadline).await
-                    }
+                if let Some(context) = self.on_duty(context, rpc, staff_token.as_ref()).await? {
+                    request.extensions_mut().insert(context);
                 }
+                self.handle(request, deadline).await
             }
-        };
-        let response = match answer {
-            Ok(response) if open_to_all => response,
-            Ok(response) => self.own(response, &call),
-            Err(status) => status.into_http(),
-        };
-        call.end(&response);
-        response
+        }
     }
 
     /// Who calls, whether it may, and until when: in this order.

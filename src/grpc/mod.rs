@@ -39,5 +39,6 @@ pub mod session;
 pub mod staff;
 pub mod status;
 pub mod tls;
+mod trace_context;
 mod untaken;
 mod web;

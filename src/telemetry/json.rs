@@ -8,6 +8,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::log_writer::LogSink;
+use super::spans::current_trace_id;
 use crate::domain::time::Timestamp;
 
 /// Room for a usual line, so that it is allocated once.
@@ -16,8 +17,8 @@ const USUAL_LINE_BYTES: usize = 384;
 /// Where time comes from.
 pub type Now = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Writes each event as a line: `time`, `level`, `target`, `message` if there is one, then the event's fields.
-/// Spans are not written: they hold nothing that our events do not say.
+/// Writes each event as a line: `time`, `level`, `target`, `trace_id` if a call is traced, `message` if there is one, then the
+/// event's fields. Spans of `tracing` are not written: they hold nothing that our events do not say.
 pub(super) struct JsonLines {
     sink: LogSink,
     now: Now,
@@ -39,6 +40,9 @@ impl<S: Subscriber> Layer<S> for JsonLines {
         line.text(metadata.level().as_str());
         line.0.push_str(",\"target\":");
         line.text(metadata.target());
+        if let Some(trace) = current_trace_id() {
+            line.plain(format_args!(",\"trace_id\":\"{trace}\""));
+        }
         event.record(&mut line);
         line.0.push_str("}\n");
         // A failure is wanted on disk even if the process dies of it.
@@ -60,7 +64,7 @@ impl Line {
         self.0.push(',');
         let name = field.name();
         // Ours come first and are never written twice.
-        if matches!(name, "time" | "level" | "target") {
+        if matches!(name, "time" | "level" | "target" | "trace_id") {
             self.0.push_str("\"field_");
             self.0.push_str(name);
             self.0.push('"');

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tracing::Level;
+use super::log_level::LevelHandle;
 
 /// A line waits this long for others to be written with it.
 const LINGER: Duration = Duration::from_millis(100);
@@ -66,25 +66,10 @@ impl LogSink {
     }
 }
 
-/// Sets the level of a log that is being written.
-#[derive(Clone)]
-pub struct SetLevel(Arc<dyn Fn(Level) + Send + Sync>);
-
-impl SetLevel {
-    pub(super) fn new(set: impl Fn(Level) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(set))
-    }
-
-    /// From now on, events of ours below this level are not written.
-    pub fn to(&self, level: Level) {
-        (self.0)(level);
-    }
-}
-
 /// Keeps the thread running; writes what is waiting when dropped.
 pub struct LogGuard {
     sink: LogSink,
-    switch: Option<SetLevel>,
+    level: LevelHandle,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -95,12 +80,8 @@ impl LogGuard {
     }
 
     /// Changes the level of this log.
-    pub fn level(&self) -> Option<SetLevel> {
-        self.switch.clone()
-    }
-
-    pub(super) fn set_switch(&mut self, switch: SetLevel) {
-        self.switch = Some(switch);
+    pub const fn level(&self) -> &LevelHandle {
+        &self.level
     }
 }
 
@@ -108,11 +89,11 @@ impl LogGuard {
 ///
 /// # Errors
 /// If the system has no thread left.
-pub(super) fn start(mut out: Box<dyn Write + Send>) -> std::io::Result<LogGuard> {
+pub(super) fn start(mut out: Box<dyn Write + Send>, level: LevelHandle) -> std::io::Result<LogGuard> {
     let sink = LogSink::default();
     let shared = Arc::clone(&sink.0);
     let thread = thread::Builder::new().name("log".to_owned()).spawn(move || run(&shared, &mut *out))?;
-    Ok(LogGuard { sink, switch: None, thread: Some(thread) })
+    Ok(LogGuard { sink, level, thread: Some(thread) })
 }
 
 /// Where lines end up.

@@ -2,24 +2,26 @@
 
 use std::io::{self, Write};
 
-use tracing::level_filters::LevelFilter;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::reload;
 
 mod connection_metrics;
 mod json;
+pub mod log_level;
 mod log_writer;
 pub mod panic_hook;
 mod rpc_metrics;
+mod span_queue;
+pub mod spans;
 pub mod watched;
 
 pub use connection_metrics::ConnectionMetrics;
 pub use json::Now;
-pub use log_writer::{LogGuard, LogSink, SetLevel};
+pub use log_level::LevelHandle;
+pub use log_writer::{LogGuard, LogSink};
 pub use rpc_metrics::RpcMetrics;
+pub use span_queue::{SpanCounts, SpanReceiver, SpanSender, span_queue};
 
 /// Target of the request log: one line an rpc. docs/logging.md describes its fields, which are an interface.
 pub const REQUEST: &str = "guardian_auth::request";
@@ -32,7 +34,8 @@ pub const CONNECTION: &str = "guardian_auth::connection";
 /// Target of panics.
 pub const PANIC: &str = "guardian_auth::panic";
 
-/// A subscriber that writes JSON lines to `out` on a thread of its own, and the guard that flushes it when dropped.
+/// A subscriber that writes JSON lines to `out` on a thread of its own, and the guard that flushes it when dropped and holds
+/// the handle by which the level is changed.
 ///
 /// `level` is for our own events. Libraries are heard from WARN up, whatever is asked: below it, `h2` and `hyper` write
 /// headers, and with them tokens.
@@ -44,18 +47,8 @@ pub fn json_lines(
     now: Now,
     out: Box<dyn Write + Send>,
 ) -> io::Result<(impl Subscriber + Send + Sync, LogGuard)> {
-    let mut guard = log_writer::start(out)?;
-    let (heard, switch) = reload::Layer::new(heard_from(level));
-    guard.set_switch(SetLevel::new(move |level| {
-        // It fails when the subscriber is gone, and then nothing is logged anyway.
-        drop(switch.reload(heard_from(level)));
-    }));
+    let (heard, handle) = log_level::filter(level);
+    let guard = log_writer::start(out, handle)?;
     let lines = json::JsonLines::new(guard.sink().clone(), now).with_filter(heard);
     Ok((tracing_subscriber::registry().with(lines), guard))
-}
-
-fn heard_from(level: Level) -> Targets {
-    Targets::new()
-        .with_default(LevelFilter::WARN)
-        .with_target("guardian_auth", LevelFilter::from_level(level))
 }

@@ -59,6 +59,10 @@ pub const CONFIGURATION_REFUSED: &str = "guardian_auth_configuration_refused";
 pub const CONFIGURATION_RESTART_NEEDED: &str = "guardian_auth_configuration_restart_needed";
 /// When the configuration in use was put into use, seconds since 1970.
 pub const CONFIGURATION_TAKEN: &str = "guardian_auth_configuration_taken_time_seconds";
+/// Spans that the collector took.
+pub const SPANS_EXPORTED: &str = "guardian_auth_spans_exported";
+/// Spans that were dropped, by what made us.
+pub const SPANS_DROPPED: &str = "guardian_auth_spans_dropped";
 
 /// The labels of one sample.
 pub type Labels = Vec<(&'static str, String)>;

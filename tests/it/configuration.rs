@@ -3,6 +3,7 @@
 mod eid;
 mod mail;
 mod redis;
+mod traces;
 
 use std::collections::BTreeSet;
 use std::fs;

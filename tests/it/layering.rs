@@ -62,8 +62,20 @@ const FLOORS: &[Floor] = &[
 
 const STORES: &[&str] = &["sqlx", "redis"];
 
-const WIRES_AND_STORES: &[&str] =
-    &["sqlx", "redis", "tonic", "tonic_types", "tonic_health", "http", "hyper", "hyper_util", "axum"];
+/// Of `opentelemetry`, flows take the context along to a task; they open no span.
+const WIRES_AND_STORES: &[&str] = &[
+    "sqlx",
+    "redis",
+    "tonic",
+    "tonic_types",
+    "tonic_health",
+    "http",
+    "hyper",
+    "hyper_util",
+    "axum",
+    "opentelemetry::trace",
+    "opentelemetry_sdk",
+];
 
 /// The domain is pure: no async, no clock, no chance, no I/O, no serde.
 const IMPURE: &[&str] = &[
@@ -75,6 +87,8 @@ const IMPURE: &[&str] = &[
     "http",
     "hyper",
     "hyper_util",
+    "opentelemetry",
+    "opentelemetry_sdk",
     "prost",
     "prost_types",
     "redis",

@@ -6,19 +6,22 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
+use guardian_auth::config::LogLevel;
 use guardian_auth::domain::audit::{Cause, Eid, EidCause, Fact, Reuse, SessionEnd};
 use guardian_auth::domain::bankid::{BankIdFault, Signal};
 use guardian_auth::domain::caller::CallerKind;
 use guardian_auth::domain::message::DeliveryFault;
 use guardian_auth::domain::oidc::OidcFault;
 use guardian_auth::domain::time::Timestamp;
+use guardian_auth::telemetry::spans::Tracer;
 use guardian_auth::{proto, telemetry};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, Value};
 use serde_json::Value as Json;
 
+use crate::support::collector::KeptSpans;
 use crate::wire::raw::{self, Client, bearer, framed, prefixed};
-use crate::wire::{ORGANIZATION, Port};
+use crate::wire::{ORGANIZATION, Port, Setup};
 
 const DOCUMENT: &str = include_str!("../../docs/logging.md");
 /// Stands for a secret: it is nowhere in the log.
@@ -42,7 +45,7 @@ impl Write for Kept {
 }
 
 /// Runs something on a runtime of one thread whose log is kept, at the level that shows most.
-fn logged(work: impl Future<Output = ()>) -> String {
+pub(crate) fn logged(work: impl Future<Output = ()>) -> String {
     let kept = Kept::default();
     let now = Box::new(|| Timestamp::from_millis(1_795_286_400_123));
     let (subscriber, guard) =
@@ -57,8 +60,14 @@ fn logged(work: impl Future<Output = ()>) -> String {
     String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
 }
 
+/// Traces every call.
+fn tracer(spans: &KeptSpans) -> Tracer {
+    let random = Arc::new(|bytes: &mut [u8]| aws_lc_rs::rand::fill(bytes).unwrap());
+    Tracer::new(spans.clone(), 1.0, random)
+}
+
 /// Each line as an object.
-fn objects(log: &str) -> Vec<Json> {
+pub(crate) fn objects(log: &str) -> Vec<Json> {
     log.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}")))
         .collect()
@@ -115,8 +124,11 @@ fn filled(descriptor: &prost_reflect::MessageDescriptor, text: &str) -> DynamicM
 
 #[test]
 fn b35_no_value_forges_a_line_and_b34_none_is_in_the_log() {
+    let spans = KeptSpans::default();
     let log = logged(async {
-        let port = Port::usual().await;
+        let mut setup = Setup::usual().await;
+        setup.parts.tracer = Some(tracer(&spans));
+        let port = setup.open().await;
         let client = Client::connect(port.address).await;
         let token = bearer(CallerKind::Portal);
         let text = format!("{CANARY}{HOSTILE}");
@@ -131,7 +143,7 @@ fn b35_no_value_forges_a_line_and_b34_none_is_in_the_log() {
                 }
                 let body = prefixed(0, &message.encode_to_vec());
                 let headers =
-                    [("authorization", token.as_str()), ("user-agent", CANARY), ("x-canary", CANARY)];
+                    [("authorization", token.as_str()), ("user-agent", CANARY), ("traceparent", CANARY)];
                 client.call(&path, &headers, body).await.unwrap();
             }
         }
@@ -145,6 +157,9 @@ fn b35_no_value_forges_a_line_and_b34_none_is_in_the_log() {
     });
     assert_one_object_a_line(&log);
     assert!(!log.contains(CANARY) && !log.contains("gat_"), "{log}");
+    let spans = spans.text();
+    assert!(spans.contains("guardian.auth.v1.SessionService/VerifySession"), "they were kept");
+    assert!(!spans.contains(CANARY) && !spans.contains("gat_"), "{spans}");
     assert!(requests(&log).len() > 10, "{log}");
 }
 
@@ -163,6 +178,63 @@ fn b35_values_that_we_do_log_are_escaped() {
     assert_eq!((&lines[1]["level"], &lines[1]["field_level"]), (&"INFO".into(), &1.into()));
     assert_eq!(lines[1]["time"], "2026-11-21T18:40:00.123Z");
     assert!(lines[1]["number"].is_null());
+}
+
+#[test]
+fn lines_of_a_traced_call_have_its_trace_id() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let log = logged(async {
+        let mut setup = Setup::usual().await;
+        setup.parts.tracer = Some(tracer(&KeptSpans::default()));
+        let port = setup.open().await;
+        let client = Client::connect(port.address).await;
+        let token = bearer(CallerKind::Portal);
+        // Also where the portal does not trace the call: it logs the id nonetheless.
+        for flags in ["01", "00"] {
+            let parent = format!("00-{TRACE}-b7ad6b7169203331-{flags}");
+            for name in ["name", "panic"] {
+                let headers = [("authorization", token.as_str()), ("traceparent", parent.as_str())];
+                client.call(raw::LOGIN, &headers, framed(&raw::login(name))).await.unwrap();
+            }
+        }
+        client.call("/no/such", &[], framed(&())).await.unwrap();
+    });
+    let lines = objects(&log);
+    let mut of_calls = lines.iter().filter(|line| {
+        ["guardian_auth::request", "guardian_auth::incident"].contains(&line["target"].as_str().unwrap())
+    });
+    let ids: Vec<Option<&str>> = of_calls.by_ref().map(|line| line["trace_id"].as_str()).collect();
+    assert_eq!(ids.len(), 7, "{log}");
+    assert_eq!(ids[..6], [Some(TRACE); 6], "{log}");
+    assert!(ids[6].is_some_and(|id| id.len() == 32 && id != TRACE), "a trace of its own: {log}");
+}
+
+#[test]
+fn the_level_changes_while_the_log_is_written() {
+    let kept = Kept::default();
+    let now = Box::new(|| Timestamp::from_millis(1_795_286_400_123));
+    let (subscriber, guard) =
+        telemetry::json_lines(tracing::Level::INFO, now, Box::new(kept.clone())).unwrap();
+    let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    let default = tracing::subscriber::set_default(subscriber);
+    let handle = guard.level().clone();
+    let say = |word: &'static str| {
+        tracing::debug!(target: "guardian_auth::test", word, "ours");
+        tracing::info!(target: "h2::codec", word, "headers with a token");
+    };
+    say("before");
+    handle.set(LogLevel::Debug);
+    say("louder");
+    handle.set(LogLevel::Error);
+    tracing::warn!(target: "guardian_auth::test", word = "quieter", "ours");
+    handle.set(LogLevel::Info);
+    say("after");
+    drop((default, second, guard));
+    // The log is gone: nothing to change, and no reason to fall over.
+    handle.set(LogLevel::Trace);
+    let log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let words: Vec<_> = objects(&log).iter().map(|line| line["word"].clone()).collect();
+    assert_eq!(words, ["louder"], "{log}");
 }
 
 #[test]
@@ -238,6 +310,7 @@ fn section(from: &str) -> BTreeSet<&'static str> {
 }
 
 /// One of each kind; a new kind does not compile until it has an arm, and then a row here.
+#[expect(clippy::too_many_lines, reason = "two lines for each kind of event")]
 fn facts() -> [Fact; 48] {
     const fn exhaustive(fact: Fact) -> Fact {
         match fact {

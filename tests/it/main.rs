@@ -61,6 +61,7 @@ mod simulators;
 mod staff;
 mod store;
 mod support;
+mod traces;
 mod transport;
 #[cfg(feature = "dev")]
 mod walkthroughs;

@@ -176,12 +176,12 @@ async fn rotation_beside_traffic(parts: Parts) {
 
 #[tokio::test]
 async fn b33_a_rotation_beside_running_replicas_fails_no_verification_on_sqlite() {
-    rotation_beside_traffic(Parts::Embedded).await;
+    Box::pin(rotation_beside_traffic(Parts::Embedded)).await;
 }
 
 #[tokio::test]
 async fn b33_a_rotation_beside_running_replicas_fails_no_verification_on_postgres() {
-    rotation_beside_traffic(Parts::Shared).await;
+    Box::pin(rotation_beside_traffic(Parts::Shared)).await;
 }
 
 #[tokio::test]

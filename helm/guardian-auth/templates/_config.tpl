@@ -108,6 +108,15 @@ mail:
 sms:
   password_file: {{ $paths.secrets }}/sms/password
 {{- end }}
+{{- if and .Values.config.traces (or .Values.secrets.traces.key .Values.secrets.traces.caKey) }}
+traces:
+  {{- if .Values.secrets.traces.key }}
+  headers_file: {{ $paths.secrets }}/traces/headers
+  {{- end }}
+  {{- if .Values.secrets.traces.caKey }}
+  ca_file: {{ $paths.secrets }}/traces/ca.crt
+  {{- end }}
+{{- end }}
 workers:
   {{- /* A Deployment of workers switches it on by a variable. */}}
   enabled: {{ not .Values.workers.separate }}
@@ -196,13 +205,14 @@ made from it, so that what is mounted is what is named in the configuration.
     "database" (eq .Values.database.backend "postgres" | ternary "url" "")
     "redis" (and .Values.redis.enabled (eq .Values.redis.mode "standalone") | ternary "url" "")
     "mail" (empty $smtp.user | ternary "" "password")
-    "sms" (empty .Values.config.sms | ternary "" "password") -}}
+    "sms" (empty .Values.config.sms | ternary "" "password")
+    "traces" (and .Values.config.traces $secrets.traces.key | empty | ternary "" "headers") -}}
 {{- range $what, $path := $used -}}
 {{- $entry := get $secrets $what -}}
 {{- if $path -}}
 {{- $files = append $files (dict "secret" (default $all $entry.existingSecret) "key" $entry.key "path" (printf "%s/%s" $what $path)) -}}
 {{- end -}}
-{{- if and $entry.caKey (or $path (and (eq $what "mail") $smtp) (and (eq $what "redis") $.Values.redis.enabled)) -}}
+{{- if and $entry.caKey (or $path (and (eq $what "mail") $smtp) (and (eq $what "redis") $.Values.redis.enabled) (and (eq $what "traces") $.Values.config.traces)) -}}
 {{- $files = append $files (dict "secret" (default $all $entry.existingSecret) "key" $entry.caKey "path" (printf "%s/ca.crt" $what)) -}}
 {{- end -}}
 {{- end -}}

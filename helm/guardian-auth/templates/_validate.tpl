@@ -54,7 +54,10 @@ callers: at least one is needed; write it under its name
     "mail.smtp.password_file" "secrets.mail"
     "mail.smtp.ca_file" "secrets.mail.caKey"
     "sms.password" "secrets.sms"
-    "sms.password_file" "secrets.sms" }}
+    "sms.password_file" "secrets.sms"
+    "traces.headers" "secrets.traces"
+    "traces.headers_file" "secrets.traces"
+    "traces.ca_file" "secrets.traces.caKey" }}
 {{- range $path, $value := $owned }}
 {{- $at := $.Values.config }}
 {{- range splitList "." $path }}
@@ -79,6 +82,9 @@ callers.{{ $name }}.name: is the key of the map; leave it out
 {{- if and (hasKey $caller "san") (not $.Values.grpc.tls.clientCA.enabled) }}
 callers.{{ $name }}.san: certificates are not asked for; set grpc.tls.clientCA.enabled
 {{- end }}
+{{- end }}
+{{- if and (or .Values.secrets.traces.key .Values.secrets.traces.caKey) (not .Values.config.traces) }}
+secrets.traces: is not used without config.traces; set that, or leave it out
 {{- end }}
 {{- if eq (toString (.Values.config.mail | default dict).backend) "folder" }}
 config.mail.backend: folder is for trying out on one machine, and the file system is read-only; set smtp
@@ -264,7 +270,8 @@ resources.limits.memory: {{ $limit }} MiB are less than the {{ $needed }} MiB th
     "postgres" (eq .Values.database.backend "postgres")
     "redis" .Values.redis.enabled
     "smtp" $smtp
-    "sms" .Values.config.sms }}
+    "sms" .Values.config.sms
+    "collector" .Values.config.traces }}
 {{- if .Values.networkPolicy.enabled }}
 {{- range $what, $is := $needed }}
 {{- if and $is (not (get $egress $what).to) }}

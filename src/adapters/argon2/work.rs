@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use opentelemetry::trace::SpanKind;
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -13,6 +14,7 @@ use crate::domain::password::{HashParameters, PasswordHash};
 use crate::domain::secret::Secret;
 use crate::ports::entropy::{Entropy, random_bytes};
 use crate::ports::password_hasher::{Comparison, HasherError, Verdict};
+use crate::telemetry::spans::{self, Child, Place};
 
 use super::PoolSettings;
 use super::metrics::{HasherMetrics, Purpose, Reason};
@@ -27,6 +29,10 @@ const SHRINK_AFTER: Duration = Duration::from_secs(10);
 const FIRST_GUESS: Duration = Duration::from_millis(25);
 /// Weight of the newest request in the running mean of what one takes: 1/8.
 const MEAN_SHIFT: u32 = 3;
+
+/// Names of spans: waiting for a thread, and all argon2 runs of a request.
+const WAIT_SPAN: &str = "wait_for_hash_thread";
+const HASH_SPAN: &str = "argon2";
 
 /// What is compared with when there is nothing on file: random bytes, made at start-up. No password has this output, and
 /// a match would not count either.
@@ -65,6 +71,9 @@ impl Task {
 /// A request in the queue.
 struct Job {
     task: Task,
+    /// Its place in the trace of the call, and the span of its wait there.
+    place: Place,
+    wait: Child,
     arrived: Instant,
     deadline: Instant,
 }
@@ -132,7 +141,8 @@ impl Shared {
 
     /// Puts a request in line.
     pub(super) fn submit(&self, task: Task, deadline: tokio::time::Instant) -> Result<(), HasherError> {
-        let job = Job { task, arrived: Instant::now(), deadline: deadline.into_std() };
+        let (place, wait) = (spans::here(), spans::child(SpanKind::Internal, WAIT_SPAN));
+        let job = Job { task, place, wait, arrived: Instant::now(), deadline: deadline.into_std() };
         let (reason, error) = if job.deadline <= job.arrived {
             (Reason::Expired, HasherError::Expired)
         } else {
@@ -170,18 +180,26 @@ impl Shared {
         let begun = Instant::now();
         if job.deadline <= begun {
             self.metrics.count_refused(Reason::Expired);
+            job.wait.fail("expired");
             job.task.refuse(HasherError::Expired);
             return;
         }
         self.metrics.observe_wait(begun - job.arrived);
+        drop(job.wait);
+        // Ended before the answer goes out, so that no span outlives its call for want of a turn.
+        let hashing = job.place.child(SpanKind::Internal, HASH_SPAN);
         self.set_running(1);
         // A panic must cost one answer, not a thread: the dropped sender tells the caller.
         let outcome = catch_unwind(AssertUnwindSafe(|| match job.task {
             Task::Verify { password, comparison, answer } => {
-                answer.send(self.verify(worker, password.expose().as_bytes(), &comparison)).is_ok()
+                let verdict = self.verify(worker, password.expose().as_bytes(), &comparison);
+                drop(hashing);
+                answer.send(verdict).is_ok()
             }
             Task::Set { password, answer } => {
-                answer.send(self.set(worker, password.expose().as_bytes())).is_ok()
+                let hash = self.set(worker, password.expose().as_bytes());
+                drop(hashing);
+                answer.send(hash).is_ok()
             }
         }));
         self.set_running(-1);

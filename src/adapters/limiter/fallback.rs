@@ -5,10 +5,11 @@ use async_trait::async_trait;
 use crate::domain::limits::Reservation;
 use crate::ports::rate_limiter::{Decision, Ledger, RateLimiter, Receipt};
 
-use super::keys::BucketKeys;
+use super::keys::{BucketKeys, Buckets};
 use super::memory::MemoryLimiter;
 use super::metrics::{LimiterMetrics, Mode};
 use super::redis::{RedisLimiter, Verdict};
+use super::trace::{decision_span, note_decision};
 
 /// Never open and never closed: it always decides, and what it admits is always counted.
 ///
@@ -35,19 +36,11 @@ impl ResilientLimiter {
 #[async_trait]
 impl RateLimiter for ResilientLimiter {
     async fn decide(&self, reservation: &Reservation) -> Decision {
+        let span = decision_span();
         let buckets = self.keys.buckets(reservation);
-        match self.shared.charge(&buckets).await {
-            Ok(Verdict::Admitted) => {
-                self.local.shadow(&buckets);
-                self.metrics.decided(true, Mode::Shared);
-                Decision::Admitted(Ledger::Shared)
-            }
-            Ok(Verdict::Refused { retry_after }) => {
-                self.metrics.decided(false, Mode::Shared);
-                Decision::Refused { retry_after }
-            }
-            Err(_away) => self.local.charge(&buckets),
-        }
+        let decision = span.around(self.decide_by_redis(&buckets)).await;
+        note_decision(&span, &decision);
+        decision
     }
 
     fn give_back(&self, receipt: Receipt) {
@@ -58,6 +51,23 @@ impl RateLimiter for ResilientLimiter {
                 self.shared.refund(buckets);
             }
             Ledger::Local => self.local.refund(&buckets),
+        }
+    }
+}
+
+impl ResilientLimiter {
+    async fn decide_by_redis(&self, buckets: &Buckets) -> Decision {
+        match self.shared.charge(buckets).await {
+            Ok(Verdict::Admitted) => {
+                self.local.shadow(buckets);
+                self.metrics.decided(true, Mode::Shared);
+                Decision::Admitted(Ledger::Shared)
+            }
+            Ok(Verdict::Refused { retry_after }) => {
+                self.metrics.decided(false, Mode::Shared);
+                Decision::Refused { retry_after }
+            }
+            Err(_away) => self.local.charge(buckets),
         }
     }
 }

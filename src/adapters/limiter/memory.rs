@@ -13,6 +13,7 @@ use crate::ports::rate_limiter::{Decision, Ledger, RateLimiter, Receipt};
 use super::gcra::Rate;
 use super::keys::{BucketKey, BucketKeys, Buckets};
 use super::metrics::{LimiterMetrics, Mode};
+use super::trace::{decision_span, note_decision};
 
 /// Buckets held at most: 32 bytes each, so 20 MB are never reached, not even while the table grows.
 pub const CAPACITY: usize = 100_000;
@@ -198,7 +199,10 @@ impl Table {
 #[async_trait]
 impl RateLimiter for MemoryLimiter {
     async fn decide(&self, reservation: &Reservation) -> Decision {
-        self.charge(&self.keys.buckets(reservation))
+        let span = decision_span();
+        let decision = self.charge(&self.keys.buckets(reservation));
+        note_decision(&span, &decision);
+        decision
     }
 
     fn give_back(&self, receipt: Receipt) {

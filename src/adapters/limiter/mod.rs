@@ -14,6 +14,7 @@ mod script;
 mod sentinel;
 mod settings;
 mod slots;
+mod trace;
 
 pub use self::redis::{Reached, RedisLimiter};
 pub use fallback::ResilientLimiter;

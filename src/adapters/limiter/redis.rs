@@ -21,6 +21,7 @@ use super::metrics::LimiterMetrics;
 use super::script::{Action, Call, Trouble};
 use super::sentinel::Sentinels;
 use super::settings::{InvalidRedisSettings, RedisNode, RedisSettings, RedisTime, RedisTls, RedisTopology};
+use super::trace::traced;
 
 /// Give-backs waiting to be sent at most; at 100 right passwords a second, ten seconds' worth.
 const GIVE_BACK_QUEUE: usize = 1024;
@@ -211,7 +212,7 @@ impl RedisLimiter {
 
     /// Charges all buckets or none; one round trip.
     pub(super) async fn charge(&self, buckets: &Buckets) -> Result<Verdict, Away> {
-        match self.desk.call(Action::Charge, buckets).await? {
+        match traced(self.desk.call(Action::Charge, buckets)).await? {
             0 => Ok(Verdict::Admitted),
             wait_us => Ok(Verdict::Refused { retry_after: Duration::from_micros(wait_us) }),
         }

@@ -9,6 +9,16 @@ pub(super) enum Dialect {
     Postgres,
 }
 
+impl Dialect {
+    /// OpenTelemetry's name of it (`db.system.name`).
+    pub(super) const fn system(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgresql",
+        }
+    }
+}
+
 /// Something that cannot be the same in both; each use says why.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PerDialect<T> {

@@ -3,17 +3,23 @@
 use std::future::Future;
 use std::time::Duration;
 
+use opentelemetry::trace::SpanKind;
 use sqlx::any::{Any, AnyArguments, AnyRow};
+use sqlx::error::DatabaseError;
 use sqlx::pool::PoolConnection;
 use sqlx::{AnyConnection, AnyPool, Executor, SqlSafeStr, SqlStr};
 use tokio::time::{Instant, timeout_at};
 
 use crate::ports::error::PortError;
+use crate::telemetry::spans::{self, Child, Known};
 
 use super::dialect::{BEGIN, Dialect};
 use super::error::{port_error, unavailable};
 use super::metrics::StoreMetrics;
 use super::statement::Statement;
+
+/// The name of a span: waiting for a connection of the pool.
+const CONNECTION_SPAN: &str = "wait_for_connection";
 
 /// A connection for one call. Dropped inside a transaction, it rolls back.
 pub(super) struct Unit {
@@ -34,8 +40,10 @@ impl Unit {
         span: Duration,
     ) -> Result<Self, PortError> {
         let deadline = Instant::now() + span;
-        let connection = timeout_at(deadline, pool.acquire())
-            .await
+        let waiting = spans::child(SpanKind::Internal, CONNECTION_SPAN);
+        let taken = timeout_at(deadline, pool.acquire()).await;
+        drop(waiting);
+        let connection = taken
             .map_err(|_| unavailable("connect", "no connection in time"))?
             .map_err(|error| port_error("connect", &error))?;
         Ok(Self {
@@ -109,10 +117,10 @@ impl Unit {
         text: SqlStr,
         arguments: AnyArguments,
     ) -> Result<u64, PortError> {
-        let deadline = self.deadline;
+        let (deadline, span) = (self.deadline, self.span(name));
         let connection = self.connection(name)?;
         let running = connection.execute(sqlx::query_with(text, arguments));
-        let finished = timed(deadline, running).await;
+        let finished = timed(deadline, span, running).await;
         self.finish(name, finished).map(|done| done.rows_affected())
     }
 
@@ -123,24 +131,34 @@ impl Unit {
         text: SqlStr,
         arguments: AnyArguments,
     ) -> Result<Vec<AnyRow>, PortError> {
-        let deadline = self.deadline;
+        let (deadline, span) = (self.deadline, self.span(name));
         let connection = self.connection(name)?;
         let running = connection.fetch_all(sqlx::query_with(text, arguments));
-        let finished = timed(deadline, running).await;
+        let finished = timed(deadline, span, running).await;
         self.finish(name, finished)
     }
 
     /// Runs a text of one or more statements without parameters.
     pub(super) async fn script(&mut self, name: &'static str, text: &'static str) -> Result<(), PortError> {
-        let deadline = self.deadline;
+        let (deadline, span) = (self.deadline, self.span(name));
         let connection = self.connection(name)?;
         let running = connection.execute(sqlx::raw_sql(text));
-        let finished = timed(deadline, running).await;
+        let finished = timed(deadline, span, running).await;
         self.finish(name, finished).map(|_| ())
     }
 
     fn connection(&mut self, name: &'static str) -> Result<&mut AnyConnection, PortError> {
         self.connection.as_deref_mut().ok_or_else(|| unavailable(name, "the connection was given up"))
+    }
+
+    /// A span for a statement: its name and what kind of database it is, never its text or a value.
+    fn span(&self, name: &'static str) -> Child {
+        let span = spans::child(SpanKind::Client, name);
+        if span.is_recording() {
+            span.set("db.system.name", Known::Word(self.dialect.system()));
+            span.set("db.query.summary", Known::Word(name));
+        }
+        span
     }
 
     /// Counts a statement that ran and reads its error. A connection that did not answer in time is closed at once:
@@ -158,10 +176,29 @@ impl Unit {
 /// How long it took, and the result unless the deadline came first.
 type Timed<T> = (Duration, Option<Result<T, sqlx::Error>>);
 
-async fn timed<T>(deadline: Instant, running: impl Future<Output = Result<T, sqlx::Error>>) -> Timed<T> {
+async fn timed<T>(
+    deadline: Instant,
+    span: Child,
+    running: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Timed<T> {
     let begin = Instant::now();
     let result = timeout_at(deadline, running).await.ok();
+    match &result {
+        Some(Ok(_)) => {}
+        Some(Err(error)) => note_failure(&span, error),
+        None => span.fail("timeout"),
+    }
     (begin.elapsed(), result)
+}
+
+/// The code of the database if it has one; its text may quote values.
+fn note_failure(span: &Child, error: &sqlx::Error) {
+    if let Some(code) = error.as_database_error().and_then(DatabaseError::code) {
+        span.set("db.response.status_code", Known::Made(code.into_owned()));
+        span.fail("database");
+    } else {
+        span.fail("connection");
+    }
 }
 
 impl Drop for Unit {

@@ -1,9 +1,10 @@
-//! What BankID tells us in confidence leaves by no answer, log line, metric or clear column.
+//! What BankID tells us in confidence leaves by no answer, log line, metric, span or clear column.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
+use guardian_auth::config::Config;
 use guardian_auth::domain::time::Timestamp;
 use guardian_auth::proto::BankIdDevice;
 use guardian_auth::simulators::bankid::{Endpoint, Fault};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::bed::{Bed, autostart_token, bent, nonce_of, with_number};
 use crate::login_password::secrets::dump;
+use crate::support::collector::Collector;
 use crate::support::service::{NOON_MS, Parts};
 
 const NUMBER: &str = "197001019806";
@@ -160,7 +162,9 @@ fn leaks(secrets: &[String], places: &[(String, String)]) -> Vec<String> {
 }
 
 async fn story(parts: Parts) -> (Vec<String>, Answers, Vec<(String, String)>) {
-    let mut bed = Bed::start(parts, &[with_number("g-1", NUMBER)]).await;
+    let collector = Collector::start().await;
+    let traced = |config: &mut Config| config.traces = Some(collector.settings());
+    let mut bed = Bed::start_with(parts, &[with_number("g-1", NUMBER)], traced).await;
     let mut answers = Answers::default();
     let all: Vec<Told> = ["one", "two", "three", "four"].map(Told::new).into();
     for (told, device, number) in [
@@ -188,6 +192,9 @@ async fn story(parts: Parts) -> (Vec<String>, Answers, Vec<(String, String)>) {
     answers.shared.extend(all.iter().map(|told| told.qr_start_token.clone()));
     let mut places = vec![(format!("{parts:?} metrics"), bed.service.metrics().await)];
     bed.service.stop().await;
+    let spans = collector.text();
+    assert!(spans.contains("CompleteBankIdLogin") && spans.contains("server.address"), "spans were exported");
+    places.push((format!("{parts:?} spans"), spans));
     dump(&bed.service, parts, &mut places).await;
     (confidential, answers, places)
 }

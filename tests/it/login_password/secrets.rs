@@ -1,4 +1,4 @@
-//! Nothing that is secret or personal leaves by the log, the metrics, the counters or the database.
+//! Nothing that is secret or personal leaves by the log, the metrics, spans, the counters or the database.
 
 mod resets;
 
@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
+use guardian_auth::config::Config;
 use guardian_auth::domain::time::Timestamp;
 use guardian_auth::proto;
 use guardian_auth::proto::change_password_request::Proof;
@@ -15,6 +16,7 @@ use guardian_auth::telemetry;
 use serde_json::json;
 
 use super::{change_password, service_with};
+use crate::support::collector::Collector;
 use crate::support::redis::shared_redis;
 use crate::support::service::{Attempt, Calls, KOMMUN, Parts, Service, guardian, hash};
 use crate::support::sql::Sql;
@@ -58,7 +60,7 @@ struct Haul {
     places: Vec<(String, String)>,
 }
 
-async fn start(parts: Parts) -> Service {
+async fn start(parts: Parts, collector: &Collector) -> Service {
     let mut rows = vec![
         guardian("g-1", NAME, Some(&hash(OLD).await)),
         guardian("g-2", NAME_OF_CHANGE, Some(&hash(SHORT).await)),
@@ -66,7 +68,11 @@ async fn start(parts: Parts) -> Service {
     rows[0]["email"] = json!(EMAIL);
     rows[0]["national_id"] = json!(NATIONAL_ID);
     rows[1]["password"]["must_change"] = json!(true);
-    service_with(parts, resets::offer_everything, &rows).await
+    let change = |config: &mut Config| {
+        resets::offer_everything(config);
+        config.traces = Some(collector.settings());
+    };
+    service_with(parts, change, &rows).await
 }
 
 fn keep(secrets: &mut Vec<String>, tokens: &proto::SessionTokens) {
@@ -194,7 +200,8 @@ pub(crate) async fn redis_dump() -> String {
 
 async fn haul(parts: Parts) -> Haul {
     let mut haul = Haul::default();
-    let mut service = start(parts).await;
+    let collector = Collector::start().await;
+    let mut service = start(parts, &collector).await;
     call_everything(&service, &mut haul.secrets).await;
     for caller in ["portal", "admin", "sync"] {
         haul.secrets.push(service.token(&format!("{KOMMUN}-{caller}")));
@@ -204,6 +211,12 @@ async fn haul(parts: Parts) -> Haul {
         haul.places.push(("redis".to_owned(), redis_dump().await));
     }
     service.stop().await;
+    let spans = collector.text();
+    for name in ["LoginService/LoginWithPassword", "PasswordResetService/ConfirmPasswordReset", "argon2"] {
+        assert!(spans.contains(name), "{parts:?}: spans were exported: {name}");
+    }
+    assert!(!spans.contains(Attempt::new(NAME, OLD).ip), "the address of a person is in no span");
+    haul.places.push((format!("{parts:?} spans"), spans));
     dump(&service, parts, &mut haul.places).await;
     haul
 }

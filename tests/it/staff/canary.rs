@@ -1,5 +1,5 @@
-//! B34: nothing secret or personal that goes through a staff rpc, well or badly, leaves by the log, the metrics, a refusal,
-//! the counters or a clear column.
+//! B34: nothing secret or personal that goes through a staff rpc, well or badly, leaves by the log, the metrics, a span, a
+//! refusal, the counters or a clear column.
 
 mod every_field;
 
@@ -26,6 +26,7 @@ use crate::change_password::roomy;
 use crate::fallback_credential::{activate, code, id_of, issue, sheet};
 use crate::login_password::secrets::{dump, redis_dump};
 use crate::password_reset::SOON;
+use crate::support::collector::Collector;
 use crate::support::eventually;
 use crate::support::service::{Attempt, Calls, KOMMUN, NOON_MS, Parts, Service, guardian, school_and_child};
 use crate::support::sql::Sql;
@@ -215,7 +216,12 @@ async fn credentials(
 
 /// What may be nowhere, the refusals, and the places to look through.
 async fn story(parts: Parts) -> (Vec<String>, Vec<(String, String)>) {
-    let mut service = Service::start_with(parts, roomy).await;
+    let collector = Collector::start().await;
+    let mut service = Service::start_with(parts, |config| {
+        roomy(config);
+        config.traces = Some(collector.settings());
+    })
+    .await;
     let mut rows = school_and_child();
     rows[1]["given_name"] = json!(CHILD_NAME);
     let mut row = guardian("g-1", LOGIN_NAME, None);
@@ -262,6 +268,11 @@ async fn story(parts: Parts) -> (Vec<String>, Vec<(String, String)>) {
         places.push(("redis".to_owned(), redis_dump().await));
     }
     service.stop().await;
+    let spans = collector.text();
+    for name in ["GuardianService/ChangeIdentifier", "hold_guardian", "argon2"] {
+        assert!(spans.contains(name), "{parts:?}: spans were exported: {name}");
+    }
+    places.push((format!("{parts:?} spans"), spans));
     dump(&service, parts, &mut places).await;
     (secrets, places)
 }

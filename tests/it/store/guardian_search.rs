@@ -211,7 +211,7 @@ async fn large_and_small_schools_are_searched_alike(world: World) {
 async fn any_words_find_exactly_those_whom_they_fit(world: World) {
     const LETTERS: [&str; 3] = ["a", "b", "c"];
     let name = |seed: usize| -> String {
-        (0..1 + seed % 3).map(|place| LETTERS[(seed >> (2 * place)) % 3]).collect::<Vec<_>>().concat()
+        (0..=(seed % 3)).map(|place| LETTERS[(seed >> (2 * place)) % 3]).collect::<Vec<_>>().concat()
     };
     let names: Vec<(String, String)> = (0..300_usize)
         .map(|seed| {

@@ -2,6 +2,7 @@
 
 pub mod balancer;
 pub mod certified_provider;
+pub mod collector;
 pub mod evil_provider;
 pub mod fault_proxy;
 pub mod installation;

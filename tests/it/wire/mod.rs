@@ -206,6 +206,7 @@ impl Setup {
             clock: Arc::new(StillClock),
             entropy: Arc::new(SystemEntropy),
             metrics: RpcMetrics::register(&mut registry, &front::rpc_names()),
+            tracer: None,
         };
         let settings = Settings {
             tls: None,
