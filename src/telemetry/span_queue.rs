@@ -89,7 +89,7 @@ impl SpanReceiver {
         }
     }
 
-    /// What is there now, [`BATCH`] at most.
+    /// What is there now, 512 at most.
     pub fn batch(&mut self) -> Vec<SpanData> {
         let mut batch = Vec::with_capacity(self.receiver.len().min(BATCH));
         while batch.len() < BATCH
