@@ -1,6 +1,9 @@
-//! Compiles the proto files with protox (no protoc needed) and keeps their descriptor set.
+//! Compiles the proto files with protox (no protoc needed) and keeps their descriptor set; compiles numbering plans.
 //!
 //! Messages with a field marked `debug_redact` get a Debug of their own that omits those fields.
+
+#[path = "build/mobile_numbers.rs"]
+mod mobile_numbers;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -27,6 +30,7 @@ const FILES: [&str; 12] = [
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("mobile_numbers.bin"), mobile_numbers::compile()?)?;
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_source_info(true).include_imports(true).open_files(FILES)?;
     let set = compiler.file_descriptor_set();
