@@ -132,7 +132,7 @@ mod tests {
         })
     }
 
-    /// Whether every transition is tried and not one in eleven: two minutes instead of ten seconds.
+    /// Whether every transition is tried and not one in eleven: half a minute instead of some seconds.
     fn full_size() -> bool {
         #[expect(clippy::disallowed_methods, reason = "the size of a test")]
         let value = std::env::var("GUARDIAN_AUTH_TEST_FULL");
