@@ -18,23 +18,23 @@ use crate::support::process::{Process, minimal_config};
 use crate::support::service::{Attempt, KOMMUN, Parts, Service, guardian, hash, reason, school_and_child};
 use crate::support::{START_DEADLINE, eventually};
 
-const RELOADS: &str = "guardian_auth_configuration_reloads_total";
-const REFUSED: &str = "guardian_auth_configuration_refused";
+pub(super) const RELOADS: &str = "guardian_auth_configuration_reloads_total";
+pub(super) const REFUSED: &str = "guardian_auth_configuration_refused";
 const RESTART_NEEDED: &str = "guardian_auth_configuration_restart_needed";
 const PASSWORD: &str = "lingon-cykel-fyrtorn-vante";
 /// The files are looked at every 5 s, and changes are taken at the second look.
 const NOTICED: Duration = Duration::from_secs(30);
 
 /// A replica whose files are mounted as Kubernetes does it: links to a directory that is replaced by moving a link.
-struct Mounted {
-    directory: TempDir,
+pub(super) struct Mounted {
+    pub(super) directory: TempDir,
     /// Everything but the callers.
     config: String,
     versions: usize,
 }
 
 impl Mounted {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = minimal_config(directory.path());
         let (config, _) = config.split_once("[[callers]]").unwrap();
@@ -43,12 +43,12 @@ impl Mounted {
         mounted
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.directory.path().join("config.toml")
     }
 
     /// Replaces everything at one moment, as the kubelet does.
-    fn mount(&mut self, content: &str) {
+    pub(super) fn mount(&mut self, content: &str) {
         self.versions += 1;
         let version = format!("..{}", self.versions);
         let folder = self.directory.path().join(&version);
@@ -60,7 +60,7 @@ impl Mounted {
     }
 
     /// With these callers.
-    fn with_callers(&self, digests: &[&TokenDigest]) -> String {
+    pub(super) fn with_callers(&self, digests: &[&TokenDigest]) -> String {
         let caller = |(number, digest): (usize, &&TokenDigest)| {
             format!(
                 "[[callers]]\nname = \"caller-{number}\"\nkind = \"portal\"\ntoken_sha256 = [\"{digest}\"]\n\
@@ -72,7 +72,7 @@ impl Mounted {
     }
 }
 
-fn token() -> (String, TokenDigest) {
+pub(super) fn token() -> (String, TokenDigest) {
     let (token, digest) = new_token(&SystemEntropy);
     (token.expose().clone(), digest)
 }
@@ -144,6 +144,8 @@ async fn a_faulty_configuration_is_refused_as_a_whole_and_told_of_once() {
     mounted.mount(&mounted.with_callers(&[&new_digest]));
     taken(&process, 1.0).await;
     assert!(process.metric(REFUSED, "").await < 0.5);
+    let told = process.logged("the changed configuration cannot be used");
+    assert_eq!(told.len(), 2, "each refusal once, however often it was looked at: {told:?}");
     assert!(is_known(&by_new).await && !is_known(&by_old).await);
 }
 

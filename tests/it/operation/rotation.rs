@@ -123,6 +123,9 @@ async fn b33_certificate_and_master_key_change_on_two_replicas_and_no_call_fails
         .await;
     }
     more("calls with the new certificate").await;
+    for (_, process) in &replicas {
+        assert!(process.metric(RELOADS, "").await < 0.5, "a renewal makes nothing else anew");
+    }
 
     installation.make_master_key("new");
     use_keys(&installation, &replicas, &["dev", "new"], "info").await;
