@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use guardian_auth::config::{Config, LimitsBackend, MasterKey, Redis, StoreBackend};
+use guardian_auth::domain::password::HashParameters;
 use guardian_auth::domain::secret::Secret;
 use guardian_auth::proto::{self, EndSessionRequest, Portal, end_session_request};
+use h2::client::SendRequest;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::support::collector::Collector;
@@ -13,12 +17,30 @@ use crate::support::fault_proxy::{FaultProxy, Mode};
 use crate::support::service::{
     Attempt, Calls, KOMMUN, OPVANG, Parts, Service, guardian, hash, reason, school_and_child,
 };
+use crate::support::sql::Sql;
 use crate::support::{START_DEADLINE, eventually};
+use crate::wire::raw::framed;
 
 const PASSWORD: &str = "lingon-cykel-fyrtorn-vante";
 const STOLEN: &str = "guardian_auth_refresh_reuse_stale_lineage_total";
 const CHAINED: &str = "guardian_auth_audit_chained_events_total";
 const FEED_AGE: &str = "guardian_auth_revocation_feed_age_seconds";
+
+const IN_FLIGHT: &str = "guardian_auth_rpc_in_flight";
+const DROPPED: &str = "guardian_auth_refusal_events_dropped_total";
+
+/// A connection of its own, and the head of a login.
+async fn by_hand(service: &Service) -> (SendRequest<Bytes>, http::request::Builder) {
+    let stream = tokio::net::TcpStream::connect(service.grpc()).await.unwrap();
+    let (send, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(async move { drop(connection.await) });
+    let path = "guardian.auth.v1.LoginService/LoginWithPassword";
+    let request = http::Request::post(format!("http://guardian.example/{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("authorization", format!("Bearer {}", service.token(&format!("{KOMMUN}-portal"))));
+    (send, request)
+}
 
 async fn import_one(service: &Service) {
     let mut rows = school_and_child();
@@ -48,6 +70,69 @@ async fn counters_of_metrics_go_on_across_a_reload() {
     portal.refresh(&second.refresh_token).await.unwrap();
     portal.refresh(&first.refresh_token).await.unwrap_err();
     assert!((service.metric(STOLEN, "").await - 2.0).abs() < 0.1, "and the next one counts on");
+}
+
+/// The head of a call is there, its message comes when another configuration is in use: what the call is refused for is
+/// written down by who was there when it came.
+#[tokio::test]
+async fn a_call_that_came_before_a_reload_is_answered_and_written_down() {
+    let service = Service::start(Parts::Embedded).await;
+    let portal = service.portal(KOMMUN).await;
+    let attempt = Attempt::new("nobody", "a wrong guess");
+    eventually(START_DEADLINE, "the budget is used up", async || {
+        reason(&portal.log_in(attempt).await.unwrap_err()) == "RATE_LIMITED"
+    })
+    .await;
+    let mut sql = Sql::open(&service).await;
+    let refused = "SELECT count(*) FROM audit_event WHERE cause = 'rate_limited'";
+    eventually(START_DEADLINE, "it is written down", async || sql.number(refused).await == 1).await;
+
+    let (mut send, request) = by_hand(&service).await;
+    let (answer, mut body) = send.send_request(request.body(()).unwrap(), false).unwrap();
+    eventually(START_DEADLINE, "it has come", async || service.metric(IN_FLIGHT, "").await > 0.5).await;
+    for _ in 0..2 {
+        service.reload(|_| {}).await.unwrap();
+        assert_eq!(reason(&portal.log_in(attempt).await.unwrap_err()), "RATE_LIMITED");
+    }
+    body.send_data(framed(&attempt.request()), true).unwrap();
+    assert_eq!(answer.await.unwrap().headers()["grpc-status"], "8", "RESOURCE_EXHAUSTED");
+    eventually(START_DEADLINE, "all four are written down", async || sql.number(refused).await == 4).await;
+    assert!(service.metric(DROPPED, "").await < 0.5);
+}
+
+/// So is an attempt that nobody waits for any more.
+#[tokio::test]
+async fn an_attempt_that_began_before_a_reload_ends_and_is_written_down() {
+    let slow = |config: &mut Config| {
+        config.hash.parameters = HashParameters::new(32 * 1024, 9, 1).unwrap();
+        config.hash.workers = 1;
+    };
+    let service = Service::start_with(Parts::Embedded, slow).await;
+    let mut before = JoinSet::new();
+    for number in 0..8 {
+        let portal = service.portal(KOMMUN).await;
+        before.spawn(async move {
+            let name = format!("nobody-{number}");
+            portal.log_in(Attempt::new(&name, "a wrong guess")).await.unwrap_err()
+        });
+    }
+    let waiting = async || service.metric("guardian_auth_hash_queue_depth", "").await;
+    eventually(START_DEADLINE, "a hash runs, others wait", async || waiting().await > 6.5).await;
+    let (mut send, request) = by_hand(&service).await;
+    let request = request.header("grpc-timeout", "200m").body(()).unwrap();
+    let (answer, mut body) = send.send_request(request, false).unwrap();
+    body.send_data(framed(&Attempt::new("nobody", "a wrong guess").request()), true).unwrap();
+    eventually(START_DEADLINE, "one more waits", async || waiting().await > 7.5).await;
+    body.send_reset(h2::Reason::CANCEL);
+    drop((answer, body));
+    service.reload(slow).await.unwrap();
+    before.join_all().await;
+    let mut sql = Sql::open(&service).await;
+    eventually(START_DEADLINE, "its end is written down", async || {
+        sql.number("SELECT count(*) FROM audit_event WHERE cause = 'deadline_exceeded'").await == 1
+    })
+    .await;
+    assert!(service.metric(DROPPED, "").await < 0.5);
 }
 
 /// Who used up a budget at Redis gets no second one because Redis is reached by another password, and is away.

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use guardian_auth::adapters::system::SystemEntropy;
 use guardian_auth::cli::callers::new_token;
@@ -24,6 +24,7 @@ const RESTART_NEEDED: &str = "guardian_auth_configuration_restart_needed";
 const PASSWORD: &str = "lingon-cykel-fyrtorn-vante";
 /// The files are looked at every 5 s, and changes are taken at the second look.
 const NOTICED: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A replica whose files are mounted as Kubernetes does it: links to a directory that is replaced by moving a link.
 pub(super) struct Mounted {
@@ -104,6 +105,26 @@ async fn a_mounted_configuration_is_used_when_it_changes_without_any_signal() {
     assert!((process.metric(RELOADS, "\"taken\"").await - 2.0).abs() < 0.5);
 }
 
+/// Who writes several files one after the other is given time to finish.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_goes_on_changing_is_not_taken() {
+    let mut mounted = Mounted::new();
+    let (secret, digest) = token();
+    let text = mounted.with_callers(&[&digest]);
+    mounted.mount(&text);
+    let file = mounted.file();
+    let process = tokio::task::block_in_place(|| Process::start(&file));
+    let began = Instant::now();
+    eventually(START_DEADLINE, "it was looked at twice and more", async || {
+        mounted.mount(&format!("{text}# {:?}\n", began.elapsed()));
+        began.elapsed() > 2 * LOOK
+    })
+    .await;
+    assert!(process.metric(RELOADS, "").await < 0.5, "while it changed");
+    eventually(NOTICED, "it is taken", async || process.metric(RELOADS, "\"taken\"").await > 0.5).await;
+    assert!(is_known(&process.calls(&secret).await).await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_faulty_configuration_is_refused_as_a_whole_and_told_of_once() {
     let mut mounted = Mounted::new();
@@ -164,13 +185,14 @@ async fn the_log_level_follows_and_what_needs_a_restart_is_said() {
     mounted.config = format!("{}\n[log]\nlevel = \"error\"\n", mounted.config);
     mounted.mount(&mounted.with_callers(&[&digest]));
     taken(&process, 1.0).await;
-    assert!(is_known(&calls).await);
+    calls.verify("no token", KOMMUN, Portal::Parent).await.unwrap_err();
     mounted.config = mounted.config.replace("\"error\"", "\"info\"");
     mounted.config = mounted.config.replace("[listen]\n", "[listen]\nmax_streams = 7\n");
     mounted.mount(&mounted.with_callers(&[&digest]));
     taken(&process, 2.0).await;
     assert!(is_known(&calls).await);
     eventually(START_DEADLINE, "calls are logged again", async || lines() == 2).await;
+    assert_eq!(process.logged("VerifySession"), [""; 0], "not while the level was another");
     let told = process.logged("needs a restart");
     assert!(told.len() == 1 && told[0].contains("\"sections\":\"listen\""), "{told:?}");
     assert!(process.metric(RESTART_NEEDED, "").await > 0.5);
