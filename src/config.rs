@@ -27,7 +27,7 @@ mod tree;
 mod url;
 mod workers;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::domain::organization::Organization;
 
@@ -46,7 +46,8 @@ pub use redis_servers::{HostPort, Redis, RedisLogin, RedisServers, RedisTls};
 #[cfg(feature = "dev")]
 pub use simulated::SimulatedEids;
 pub use sms::Sms;
-pub use source::{Reading, Seen, Source, look};
+use source::{Pass, held, look_at};
+pub use source::{Reading, Seen, Source, first_that_is_no_file, look};
 pub use store::{Store, StoreBackend};
 pub use traces::Traces;
 pub use workers::Workers;
@@ -99,22 +100,23 @@ impl Config {
         path: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Faults> {
-        Self::load_with_files(path, environment).0
+        Self::load_with_files(path, environment, Pass::First).0
     }
 
-    /// The same, and the files that the configuration names, which decide as well.
+    /// The same, and what the file and those that it names held when they were read.
     fn load_with_files(
         path: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
-    ) -> (Result<Self, Faults>, Vec<PathBuf>) {
+        pass: Pass,
+    ) -> (Result<Self, Faults>, Seen) {
+        let journal = Journal::of(pass);
         let unreadable = |error: &std::io::Error| Fault {
             key: "configuration file".to_owned(),
             origin: None,
             what: format!("cannot be read ({})", error.kind()),
             remedy: "check the path, and that this process may read it".to_owned(),
         };
-        let text = path.map(std::fs::read_to_string).transpose();
-        let (text, mut faults) = match text {
+        let (text, mut faults) = match path.map(|path| whole(path, &journal)).transpose() {
             Ok(text) => (text.unwrap_or_default(), Vec::new()),
             Err(error) => (String::new(), vec![unreadable(&error)]),
         };
@@ -122,10 +124,9 @@ impl Config {
         faults.extend(grammar);
         if let Some(faults) = Faults::gathered(faults) {
             // What the keys hold is not known: complaints about them would mislead.
-            return (Err(faults), Vec::new());
+            return (Err(faults), journal.take_files());
         }
         let misplaced = tree::overlay(&mut root, environment);
-        let journal = Journal::default();
         for fault in misplaced {
             journal.add(fault);
         }
@@ -213,6 +214,17 @@ impl Config {
             },
         })
     }
+}
+
+/// The text of the configuration file.
+fn whole(path: &Path, journal: &Journal) -> std::io::Result<String> {
+    if !journal.pass().may_open(path) {
+        journal.names(path, None);
+        return Err(std::io::Error::from(std::io::ErrorKind::NotSeekable));
+    }
+    let read = std::fs::read_to_string(path);
+    journal.names(path, read.as_ref().map_or_else(|_| look_at(path), |text| held(text.as_bytes())));
+    read
 }
 
 /// The variables of this process, for [`Config::load`].

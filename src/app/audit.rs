@@ -13,13 +13,20 @@ use crate::telemetry::watched::{
 };
 
 /// Not started yet.
-pub(super) fn sealer(outside: &Outside, store: &SqlStore, vault: &Arc<DerivedKeyVault>) -> AuditSealer {
-    AuditSealer::new(Parts {
+pub(super) fn sealer(
+    outside: &Outside,
+    store: &SqlStore,
+    vault: &Arc<DerivedKeyVault>,
+    counted: &SealerGauges,
+) -> AuditSealer {
+    let mut sealer = AuditSealer::new(Parts {
         store: Arc::new(store.clone()),
         vault: Arc::clone(vault) as _,
         clock: Arc::clone(&outside.clock),
         entropy: Arc::clone(&outside.entropy),
-    })
+    });
+    sealer.gauges = counted.successor();
+    sealer
 }
 
 /// Metrics whose values live in the sealer.

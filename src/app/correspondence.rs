@@ -36,6 +36,7 @@ impl Workers {
         store: &SqlStore,
         vault: &Arc<DerivedKeyVault>,
         flows: &Flows,
+        counts: &DeliveryCounts,
     ) -> anyhow::Result<Self> {
         let store = Arc::new(store.clone());
         let reset_requests = ResetRequests {
@@ -61,7 +62,7 @@ impl Workers {
             mail: parts::mail_sender(config, outside)?,
             text: parts::text_sender(config, outside)?,
             wake: flows.wake.clone(),
-            counts: DeliveryCounts::default(),
+            counts: counts.clone(),
             levels: Levels::default(),
             looked: LastDone::default(),
             clock: Arc::clone(&outside.clock),

@@ -61,7 +61,7 @@ pub(super) struct Shared<'a> {
 impl EidFlows {
     pub(super) fn new(config: &Config, outside: &Outside, shared: &Shared<'_>) -> anyhow::Result<Self> {
         let Outside { clock, entropy } = outside;
-        let FlowParts { store, vault, limiter, gate, attempts, .. } = shared.parts;
+        let FlowParts { store, vault, limiter, gate, attempts, counts, .. } = shared.parts;
         let store = Arc::new(SqlStore::clone(store));
         let worker_store = Arc::new(SqlStore::clone(shared.worker_store));
         let bankids: BankIds = Arc::new(bankids(config)?);
@@ -90,7 +90,7 @@ impl EidFlows {
             Arc::clone(vault) as _,
             Arc::clone(&bankids),
         ));
-        let collector = Arc::new(BankIdCollector::new(bankid_collector::Parts {
+        let mut collector = BankIdCollector::new(bankid_collector::Parts {
             organizations: Arc::clone(shared.organizations),
             bankids: Arc::clone(&bankids),
             store: worker_store,
@@ -98,7 +98,9 @@ impl EidFlows {
             board: Arc::clone(&board),
             clock: Arc::clone(clock),
             entropy: Arc::clone(entropy),
-        }));
+        });
+        collector.counts = counts.bankid.clone();
+        let collector = Arc::new(collector);
         let status = |(organization, bankid): (&OrganizationId, &Arc<dyn BankId>)| BankIdStatus {
             organization: organization.clone(),
             bankid: Arc::clone(bankid),
@@ -184,10 +186,9 @@ fn bankid_client(access: &BankIdAccess) -> anyhow::Result<BankIdClient> {
         BankIdIdentity::Pem { certificate_file, key_file } => {
             Identity::Pem { chain: read(&key, certificate_file)?, key: Secret::new(read(&key, key_file)?) }
         }
-        BankIdIdentity::Pkcs12 { file, password } => Identity::Pkcs12 {
-            bytes: Secret::new(read(&key, file)?),
-            password: Secret::new(password.expose().clone()),
-        },
+        BankIdIdentity::Pkcs12 { file, password } => {
+            Identity::Pkcs12 { bytes: Secret::new(read(&key, file)?), password: password.copied() }
+        }
     };
     let settings = BankIdSettings {
         environment: environment(&access.environment, &key)?,
@@ -236,10 +237,9 @@ fn providers(config: &Config) -> anyhow::Result<Providers> {
 }
 
 fn oidc_settings(access: &OidcAccess, key: &str) -> anyhow::Result<OidcSettings> {
-    let copy = |secret: &Secret<String>| Secret::new(secret.expose().clone());
     let client_auth = match &access.client_auth {
-        OidcClientAuth::SecretBasic(secret) => ClientAuth::SecretBasic(copy(secret)),
-        OidcClientAuth::SecretPost(secret) => ClientAuth::SecretPost(copy(secret)),
+        OidcClientAuth::SecretBasic(secret) => ClientAuth::SecretBasic(secret.copied()),
+        OidcClientAuth::SecretPost(secret) => ClientAuth::SecretPost(secret.copied()),
         OidcClientAuth::PrivateKeyJwt { key_file, key_id } => {
             let pem = String::from_utf8(read(key, key_file)?).context("private_key_file: no PEM")?;
             ClientAuth::PrivateKeyJwt { key_pem: Secret::new(pem), key_id: key_id.clone() }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
+use super::lasting::Counts;
 use super::staff::{self, StaffFlows};
 use super::{Outside, parts};
 use crate::adapters::access_tokens::JwtKeyring;
@@ -25,7 +26,7 @@ use crate::flows::organizations::Organizations;
 use crate::flows::outbox::Wake;
 use crate::flows::password_reset::PasswordResetFlow;
 use crate::flows::refusal_log::{RefusalLog, RefusalWriter, refusal_log};
-use crate::flows::session::{ReuseCounts, SessionFlow};
+use crate::flows::session::SessionFlow;
 use crate::flows::session_tokens::TokenMint;
 use crate::flows::upkeep::Upkeep;
 use crate::grpc::login::LoginHandlers;
@@ -51,7 +52,6 @@ pub(super) struct Flows {
     pub(super) upkeep: Upkeep,
     pub(super) refusals: RefusalWriter,
     pub(super) refusal_log: RefusalLog,
-    pub(super) ring: Arc<JwtKeyring>,
     pub(super) organizations: Arc<Organizations>,
     pub(super) wake: Wake,
     pub(super) mint: TokenMint,
@@ -82,6 +82,25 @@ pub(super) fn routes(
     staff.add_to(routes, max_request_bytes)
 }
 
+/// What is known of tokens and sessions without asking the store. Clones are one.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) ring: Arc<JwtKeyring>,
+    revocations: Arc<RecentRevocations>,
+    feed_read: LastDone,
+}
+
+impl Known {
+    /// Nothing yet.
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            ring: Arc::new(JwtKeyring::new(config.issuer.clone())),
+            revocations: Arc::default(),
+            feed_read: LastDone::default(),
+        }
+    }
+}
+
 /// What flows share.
 pub(super) struct FlowParts<'a> {
     pub(super) store: &'a SqlStore,
@@ -90,19 +109,21 @@ pub(super) struct FlowParts<'a> {
     pub(super) gate: &'a Gate,
     pub(super) hasher: &'a Arc<Argon2Pool>,
     pub(super) attempts: &'a TaskTracker,
+    pub(super) known: &'a Known,
+    pub(super) counts: &'a Counts,
 }
 
 pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -> Flows {
     let Outside { clock, entropy } = outside;
-    let FlowParts { store, vault, limiter, gate, hasher, attempts } = parts;
+    let FlowParts { store, vault, limiter, gate, hasher, attempts, known, counts } = parts;
     let wake = Wake::default();
     let blocklist = Arc::new(Blocklist::embedded());
     let organizations = Arc::new(Organizations::new(config.organizations.iter().cloned()));
-    let ring = Arc::new(JwtKeyring::new(config.issuer.clone()));
-    let revocations = Arc::new(RecentRevocations::default());
+    let Known { ring, revocations, feed_read } = Known::clone(known);
     let shared_store = Arc::new(SqlStore::clone(store));
     let mint = TokenMint::new(Arc::clone(vault) as _, Arc::clone(&ring) as _, Arc::clone(entropy));
-    let (refusals, writer) = refusal_log(Arc::clone(&shared_store) as _);
+    let (refusals, writer) =
+        refusal_log(Arc::clone(&shared_store) as _, Arc::clone(&counts.refusals_dropped));
     let login = LoginFlow {
         gate: Gate::clone(gate),
         hasher: Arc::clone(hasher) as _,
@@ -125,7 +146,7 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         vault: Arc::clone(vault) as _,
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
-        reuse: ReuseCounts::default(),
+        reuse: counts.reuse.clone(),
     });
     let change_password = ChangePasswordFlow {
         gate: Gate::clone(gate),
@@ -174,7 +195,7 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         organizations: Arc::clone(&organizations),
         keys: Arc::new(keys),
         clock: Arc::clone(clock),
-        feed_read: LastDone::default(),
+        feed_read,
     };
     Flows {
         login: Arc::new(login),
@@ -185,7 +206,6 @@ pub(super) fn flows(config: &Config, outside: &Outside, parts: &FlowParts<'_>) -
         upkeep,
         refusals: writer,
         refusal_log: refusals,
-        ring,
         organizations,
         mint,
         staff,

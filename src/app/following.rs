@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::running::Running;
@@ -21,6 +21,10 @@ use crate::telemetry::watched::{
 /// How often the files are looked at. What changed is taken at the next look that finds it unchanged since: who writes
 /// several files is given time to finish.
 const TICK: Duration = Duration::from_secs(5);
+
+/// What was refused is tried again after [`TICK`], after twice that time, and so on up to this: a database may come to know
+/// a password later than we do, and should not be asked for it for ever at the pace of a guesser.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// Files to follow.
 pub struct Followed {
@@ -92,8 +96,33 @@ pub(super) struct Following {
     taken: Seen,
     /// What they held at the last look, if that was something else.
     changed: Option<Seen>,
-    /// The refusal that was logged last: a file that stays bad is told of once.
-    refused: Option<String>,
+    /// What they held when it was refused, if it was.
+    refused: Option<Refused>,
+}
+
+/// A change that cannot be used.
+struct Refused {
+    /// What was logged of it: a file that stays bad is told of once.
+    why: String,
+    held: Seen,
+    pause: Duration,
+    since: Instant,
+}
+
+impl Refused {
+    /// Refused now; `before`: what was refused then.
+    fn new(before: Option<&Self>, why: String, held: Seen, now: Instant) -> Self {
+        let pause = match before {
+            Some(before) if before.held == held => (2 * before.pause).min(LONGEST_PAUSE),
+            Some(_) | None => TICK,
+        };
+        Self { why, held, pause, since: now }
+    }
+
+    /// Whether there is nothing to be done about what the files hold now.
+    fn waits(&self, held: &Seen, now: Instant) -> bool {
+        self.held == *held && now < self.since + self.pause
+    }
 }
 
 impl Following {
@@ -128,24 +157,29 @@ impl Following {
 
     async fn look(&mut self, asked: bool) {
         let held = look(&self.files);
-        if held == self.taken {
+        // What else is looked at was named by what was refused.
+        if self.taken.iter().all(|(file, taken)| held.get(file) == Some(taken)) {
+            self.files = self.taken.keys().cloned().collect();
             self.changed = None;
             self.refused = None;
             self.counts.is_refused.store(false, Ordering::Relaxed);
             return;
         }
-        if !asked && self.changed.as_ref() != Some(&held) {
-            self.changed = Some(held);
-            return;
+        if !asked {
+            if self.refused.as_ref().is_some_and(|refused| refused.waits(&held, Instant::now())) {
+                return;
+            }
+            if self.changed.as_ref() != Some(&held) {
+                self.changed = Some(held);
+                return;
+            }
         }
-        let Reading { config, seen, is_settled } = self.source.read();
+        let Reading { config, seen, is_settled } = self.source.read_again();
         if !is_settled {
             self.changed = None;
             return;
         }
         let seen = without_certificates(&self.running, seen);
-        self.files = seen.keys().cloned().collect();
-        self.changed = Some(seen.clone());
         let put_into_use = match config {
             Err(faults) => Err(faults.to_string()),
             Ok(config) => {
@@ -156,10 +190,11 @@ impl Following {
         };
         match put_into_use {
             Ok((log, needs_restart)) => {
+                self.files = seen.keys().cloned().collect();
                 self.taken = seen;
                 self.note_taken(log, &needs_restart);
             }
-            Err(why) => self.note_refused(why),
+            Err(why) => self.note_refused(why, seen),
         }
     }
 
@@ -179,13 +214,18 @@ impl Following {
         }
     }
 
-    fn note_refused(&mut self, why: String) {
+    fn note_refused(&mut self, why: String, seen: Seen) {
         self.counts.is_refused.store(true, Ordering::Relaxed);
-        if self.refused.as_ref() != Some(&why) {
+        if self.refused.as_ref().is_none_or(|refused| refused.why != why) {
             self.counts.refused.fetch_add(1, Ordering::Relaxed);
             tracing::error!(error = why, "the changed configuration cannot be used: the old one goes on");
         }
-        self.refused = Some(why);
+        // Those of the configuration in use as well: they may be put back as they were.
+        let mut held = look(self.taken.keys().filter(|file| !seen.contains_key(*file)));
+        held.extend(seen);
+        self.files = held.keys().cloned().collect();
+        self.changed = Some(held.clone());
+        self.refused = Some(Refused::new(self.refused.as_ref(), why, held, Instant::now()));
     }
 }
 
@@ -197,4 +237,27 @@ fn without_certificates(running: &Running, mut seen: Seen) -> Seen {
         }
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_again_and_again_is_tried_at_growing_pauses() {
+        let bad = Seen::from([(PathBuf::from("database-url"), Some([1; 32]))]);
+        let mended = Seen::from([(PathBuf::from("database-url"), Some([2; 32]))]);
+        let (mut now, mut refused, mut pauses) = (Instant::now(), None, Vec::new());
+        for _ in 0..9 {
+            let again = Refused::new(refused.as_ref(), "no such user".to_owned(), bad.clone(), now);
+            pauses.push(again.pause.as_secs());
+            assert!(again.waits(&bad, now + again.pause - Duration::from_millis(1)));
+            assert!(!again.waits(&mended, now), "what changed does not wait");
+            now += again.pause;
+            assert!(!again.waits(&bad, now));
+            refused = Some(again);
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+        assert_eq!(Refused::new(refused.as_ref(), String::new(), mended, now).pause, TICK, "and begins anew");
+    }
 }

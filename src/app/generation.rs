@@ -4,37 +4,42 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::eid::{self, EidFlows};
-use super::flows::{FlowParts, Flows, flows, routes};
+use super::flows::{FlowParts, Flows, Known, flows, routes};
 use super::lasting::Lasting;
+use super::parts::Limiter;
+use super::running::Current;
 use super::{audit, correspondence, parts};
 use crate::config::Config;
 use crate::domain::audit::Reuse;
 use crate::flows::gate::Gate;
+use crate::flows::organizations::Organizations;
 use crate::flows::upkeep::FeedCursor;
 use crate::grpc::caller::CallerDirectory;
 use crate::grpc::client_address::TrustedProxies;
 use crate::grpc::deadline::Deadlines;
 use crate::grpc::front::{self, Front};
-use crate::ports::rate_limiter::RateLimiter;
+use crate::ports::error::PortError;
 use crate::telemetry::watched::{
     FEED_AGE, REFUSALS_DROPPED, REUSE_RECENT_PREVIOUS, REUSE_STALE_LINEAGE, watch_counter, watch_gauge,
 };
 
-/// What works beside the calls of one configuration.
+/// What works beside the calls of one configuration. It ends with the value, if nobody retired it before.
 pub(super) struct Generation {
-    pub(super) limiter: Arc<dyn RateLimiter>,
+    limiter: Limiter,
+    known: Known,
+    organizations: Arc<Organizations>,
     /// Attempts that have begun.
     attempts: TaskTracker,
     /// Upkeep, the workers, the writer of refusals.
     background: TaskTracker,
     /// Ends streams.
-    drain: CancellationToken,
+    drain: DropGuard,
     /// Ends what works in the background.
-    stop: CancellationToken,
+    stop: DropGuard,
 }
 
 /// A generation that works, and answers once requests are handed to its front.
@@ -46,33 +51,39 @@ pub(super) struct Made {
 }
 
 impl Generation {
-    /// Makes it. With a `limiter`, counters go on; without, they begin anew.
+    /// Makes it. What is in use `before` goes on where it means the same: counters of limits, and what is known of keys and
+    /// ended sessions, so that a store that is away does not keep a caller in who was taken out.
     ///
     /// # Errors
-    /// What is wrong with the configuration, its keys or its certificates, or that the store is away. Nothing goes on then.
+    /// What is wrong with the configuration, its keys or its certificates; or that the store is away, which must be asked
+    /// at the start and for other keys. Nothing goes on then.
     pub(super) async fn start(
         config: &Config,
         lasting: &Lasting,
-        limiter: Option<Arc<dyn RateLimiter>>,
+        before: Option<&Current>,
     ) -> anyhow::Result<Made> {
         let (outside, worker_store) = (&lasting.outside, &lasting.worker_store);
         let (attempts, background) = (TaskTracker::new(), TaskTracker::new());
         let (drain, stop) = (lasting.drain.child_token(), CancellationToken::new());
-        let unfinished = stop.clone().drop_guard();
+        let ends = [drain.clone(), stop.clone()].map(CancellationToken::drop_guard);
         let mut registry = Registry::default();
         let vault = parts::vault(config)?;
-        let limiter = match limiter {
-            Some(limiter) => limiter,
-            None => parts::limiter(config, &vault, lasting)?,
-        };
-        let gate = Gate::new(Arc::clone(&limiter), Arc::clone(&lasting.hasher) as _);
+        let limits_before = before.map(|before| (&before.config, &before.generation.limiter));
+        let limiter = parts::limiter(config, &vault, lasting, limits_before)?;
+        let known_before = before.filter(|before| {
+            before.config.issuer == config.issuer && before.config.keys.is_same_as(&config.keys)
+        });
+        let known = known_before.map_or_else(|| Known::new(config), |before| before.generation.known.clone());
+        let gate = Gate::new(Arc::clone(&limiter.decides), Arc::clone(&lasting.hasher) as _);
         let parts = FlowParts {
             store: &lasting.store,
             vault: &vault,
-            limiter: Arc::clone(&limiter),
+            limiter: Arc::clone(&limiter.decides),
             gate: &gate,
             hasher: &lasting.hasher,
             attempts: &attempts,
+            known: &known,
+            counts: &lasting.counts,
         };
         let flows = flows(config, outside, &parts);
         let eid = eid::Shared {
@@ -84,15 +95,31 @@ impl Generation {
             drain: &drain,
         };
         let eid = EidFlows::new(config, outside, &eid)?;
-        let workers = correspondence::Workers::new(config, outside, worker_store, &vault, &flows)?;
+        let workers = correspondence::Workers::new(
+            config,
+            outside,
+            worker_store,
+            &vault,
+            &flows,
+            &lasting.counts.deliveries,
+        )?;
 
         watch(&mut registry, &flows);
         eid.watch(&mut registry);
         workers.watch(&mut registry, outside);
-        let sealer = audit::sealer(outside, worker_store, &vault);
+        let sealer = audit::sealer(outside, worker_store, &vault, &lasting.counts.sealer);
         audit::watch(&mut registry, &sealer.gauges);
         let mut cursor = FeedCursor::default();
-        flows.upkeep.prime(&mut cursor).await.context("reading keys and revocations from the store")?;
+        if let Some(before) = before {
+            flows.organizations.note_parameters_of(&before.generation.organizations);
+        }
+        match flows.upkeep.prime(&mut cursor).await {
+            Err(PortError::Unavailable { .. }) if known_before.is_some() => {
+                tracing::warn!("the store is away: what is known of keys and ended sessions goes on");
+            }
+            primed => primed.context("reading keys and revocations from the store")?,
+        }
+        let organizations = Arc::clone(&flows.organizations);
         let front = Front::new(front::Parts {
             routes: routes(
                 flows.login,
@@ -110,7 +137,7 @@ impl Generation {
             deadlines: Deadlines::default(),
             health: lasting.health.clone(),
             reflection: config.listen.reflection,
-            access_tokens: flows.ring,
+            access_tokens: Arc::clone(&known.ring) as _,
             clock: Arc::clone(&outside.clock),
             entropy: Arc::clone(&outside.entropy),
             metrics: lasting.rpcs.clone(),
@@ -123,16 +150,17 @@ impl Generation {
             background.spawn(sealer.run(stop.clone()));
         }
         eid.spawn(&background, &stop);
-        unfinished.disarm();
-        Ok(Made { generation: Self { limiter, attempts, background, drain, stop }, front, registry })
+        let [drain, stop] = ends;
+        let generation = Self { limiter, known, organizations, attempts, background, drain, stop };
+        Ok(Made { generation, front, registry })
     }
 
     /// Ends it: streams first, then attempts that have begun, then the rest. No request may be handed to its front any more.
     pub(super) async fn retire(self) {
-        self.drain.cancel();
+        drop(self.drain);
         self.attempts.close();
         self.attempts.wait().await;
-        self.stop.cancel();
+        drop(self.stop);
         self.background.close();
         self.background.wait().await;
     }

@@ -1,9 +1,10 @@
 //! What lasts as long as the process, whatever is configured anew: pools, counters and what they tell of themselves.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
+use aws_lc_rs::digest;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -12,9 +13,24 @@ use crate::adapters::argon2::Argon2Pool;
 use crate::adapters::limiter::LimiterMetrics;
 use crate::adapters::store::SqlStore;
 use crate::config::{self, Config, Hash, Listen, StoreBackend};
+use crate::flows::audit_sealer::SealerGauges;
+use crate::flows::bankid_collector::CollectorCounts;
+use crate::flows::outbox::DeliveryCounts;
+use crate::flows::session::ReuseCounts;
 use crate::grpc::health::Health;
 use crate::telemetry::RpcMetrics;
 use crate::telemetry::spans::Tracer;
+
+/// What is counted for metrics, whatever configuration is in use: a counter that began anew would hide what it counts.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) refusals_dropped: Arc<AtomicU64>,
+    pub(super) reuse: ReuseCounts,
+    pub(super) deliveries: DeliveryCounts,
+    pub(super) bankid: CollectorCounts,
+    /// Only what it counts is kept.
+    pub(super) sealer: SealerGauges,
+}
 
 /// Made once.
 pub(super) struct Lasting {
@@ -25,6 +41,7 @@ pub(super) struct Lasting {
     pub(super) hasher: Arc<Argon2Pool>,
     pub(super) limiter_metrics: LimiterMetrics,
     pub(super) rpcs: RpcMetrics,
+    pub(super) counts: Counts,
     pub(super) health: Health,
     /// The gRPC port accepts and answers until this is cancelled.
     pub(super) drain: CancellationToken,
@@ -43,27 +60,32 @@ pub(super) struct Fixed {
     pub(super) listen: Listen,
     pub(super) hash: Hash,
     store: Place,
+    max_connections: u32,
     /// A digest: there are secrets in it.
-    traces: Option<u64>,
+    traces: Option<[u8; 32]>,
 }
 
 #[derive(Clone, PartialEq)]
 enum Place {
     Sqlite { path: PathBuf },
-    Postgres { url_without_login: String, max_connections: u32 },
+    Postgres { url_without_login: String },
 }
 
 impl Fixed {
     pub(super) fn of(config: &Config) -> Self {
-        let store = match &config.store.backend {
-            StoreBackend::Sqlite { path } => Place::Sqlite { path: path.clone() },
-            StoreBackend::Postgres { url, max_connections } => Place::Postgres {
-                url_without_login: without_login(url.expose()),
-                max_connections: *max_connections,
-            },
+        let (store, max_connections) = match &config.store.backend {
+            StoreBackend::Sqlite { path } => (Place::Sqlite { path: path.clone() }, 0),
+            StoreBackend::Postgres { url, max_connections } => {
+                (Place::Postgres { url_without_login: without_login(url.expose()) }, *max_connections)
+            }
         };
-        let traces = config.traces.as_ref().map(digest);
-        Self { listen: config.listen.clone(), hash: config.hash, store, traces }
+        let traces = config.traces.as_ref().map(digest_of_traces);
+        Self { listen: config.listen.clone(), hash: config.hash, store, max_connections, traces }
+    }
+
+    /// Whether it is the same database, whoever logs in to it and by how many connections.
+    pub(super) fn is_same_database(&self, other: &Self) -> bool {
+        self.store == other.store
     }
 
     /// The sections in which another configuration says something else.
@@ -71,22 +93,40 @@ impl Fixed {
         let sections = [
             ("listen", self.listen == other.listen),
             ("hash", self.hash == other.hash),
-            ("store", self.store == other.store),
+            ("store", self.store == other.store && self.max_connections == other.max_connections),
             ("traces", self.traces == other.traces),
         ];
         sections.into_iter().filter(|(_, same)| !same).map(|(section, _)| section).collect()
     }
 }
 
-/// Of everything that says where and which spans are sent.
-fn digest(traces: &config::Traces) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&traces.endpoint, &traces.ca_file, traces.sample_ratio.to_bits(), traces.timeout, traces.queue)
-        .hash(&mut hasher);
-    for (name, value) in &traces.headers {
-        (name, value.expose()).hash(&mut hasher);
+/// A digest of who logs in to the database and by what password; none where nobody does.
+pub(super) fn digest_of_login(config: &Config) -> Option<[u8; 32]> {
+    match &config.store.backend {
+        StoreBackend::Sqlite { .. } => None,
+        StoreBackend::Postgres { url, .. } => Some(sha256([url.expose().as_bytes()])),
     }
-    hasher.finish()
+}
+
+/// Of everything that says where and which spans are sent, and to whom: of the file with authorities, what it holds.
+fn digest_of_traces(traces: &config::Traces) -> [u8; 32] {
+    let config::Traces { endpoint, headers, ca_file, sample_ratio, timeout, queue } = traces;
+    let numbers = format!("{sample_ratio} {timeout:?} {queue} {}", ca_file.is_some());
+    let authorities = ca_file.as_deref().and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+    let headers = headers.iter().flat_map(|(name, value)| [name.as_bytes(), value.expose().as_bytes()]);
+    sha256([endpoint.as_bytes(), numbers.as_bytes(), &authorities].into_iter().chain(headers))
+}
+
+/// Of several texts, with their lengths.
+fn sha256<'t>(texts: impl IntoIterator<Item = &'t [u8]>) -> [u8; 32] {
+    let mut digest = digest::Context::new(&digest::SHA256);
+    for text in texts {
+        digest.update(&(text.len() as u64).to_be_bytes());
+        digest.update(text);
+    }
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.finish().as_ref());
+    bytes
 }
 
 /// `postgres://user:password@host/database` without user and password, which may be replaced while connections are open.

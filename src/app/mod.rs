@@ -34,7 +34,7 @@ pub use following::Followed;
 use traces::Traces;
 
 use following::{Following, FollowingCounts};
-use lasting::{Fixed, Lasting};
+use lasting::{Counts, Fixed, Lasting};
 use running::Running;
 
 use std::net::SocketAddr;
@@ -51,7 +51,7 @@ use tokio_util::task::TaskTracker;
 use crate::adapters::limiter::LimiterMetrics;
 use crate::adapters::store::StoreMetrics;
 use crate::adapters::system::{SystemClock, SystemEntropy};
-use crate::config::Config;
+use crate::config::{Config, first_that_is_no_file};
 use crate::grpc::front;
 use crate::grpc::health::Health;
 use crate::grpc::listener;
@@ -139,6 +139,7 @@ impl App {
             hasher,
             limiter_metrics,
             rpcs,
+            counts: Counts::default(),
             health: health.clone(),
             drain: drain.clone(),
             stop: stop.clone(),
@@ -185,8 +186,16 @@ impl App {
         self.running.reload(config).await
     }
 
-    /// Looks at the files of the configuration every 5 s and puts into use what changed in them.
+    /// Looks at the files of the configuration every 5 s and puts into use what changed in them. If one of them is a pipe,
+    /// which cannot be read again, nothing is followed.
     pub fn follow(&self, followed: Followed) {
+        if let Some(path) = first_that_is_no_file(&followed.seen) {
+            tracing::warn!(
+                path = %path.display(),
+                "this is no file and cannot be read again: changes of the configuration need a restart"
+            );
+            return;
+        }
         let (running, counts) = (Arc::clone(&self.running), Arc::clone(&self.following_counts));
         let following = Following::new(running, counts, Arc::clone(&self.look_now), followed);
         self.following.spawn(following.run(self.stop_following.clone()));

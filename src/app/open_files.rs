@@ -75,7 +75,7 @@ fn kept(config: &Config) -> u64 {
         StoreBackend::Sqlite { .. } => u64::from(SQLITE_CONNECTIONS) * PER_SQLITE_CONNECTION,
         StoreBackend::Postgres { max_connections, .. } => {
             // A connection that is given up is closed beside the one that takes its place.
-            2 * u64::from(max_connections + parts::worker_connections(config))
+            2 * u64::from(max_connections + parts::WORKER_CONNECTIONS)
         }
     };
     let redis = match &config.limits.backend {

@@ -40,7 +40,7 @@ pub async fn pages<S: BuildHasher + Sync>(
                     organization: organization.id.as_str().to_owned(),
                     display_name: organization.display_name.clone(),
                     portal: *portal,
-                    token: Secret::new(token?.expose().clone()),
+                    token: token?.copied(),
                 })
             });
         access.collect::<Vec<_>>()

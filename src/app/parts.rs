@@ -47,7 +47,7 @@ pub(super) fn store_config(config: &Config) -> StoreConfig {
     match &config.store.backend {
         StoreBackend::Sqlite { path } => StoreConfig::Sqlite { path: path.clone() },
         StoreBackend::Postgres { url, max_connections } => {
-            StoreConfig::Postgres { url: copy(url), pool_size: *max_connections }
+            StoreConfig::Postgres { url: url.copied(), pool_size: *max_connections }
         }
     }
 }
@@ -68,15 +68,11 @@ pub(super) async fn store(config: &Config, metrics: &StoreMetrics) -> anyhow::Re
     }
 }
 
-/// Connections of the workers: for requests, for text messages, to count what waits, and to chain the audit log.
-const WORKER_CONNECTIONS: u32 = 4;
-
-/// And these where BankID is used: for what orders come to, and for those who watch orders of other replicas.
-const BANKID_CONNECTIONS: u32 = 3;
-
-/// And one for each mail under way, or a mail would wait for the commits of the others; of more than these most are
-/// waiting for the mail server. They are opened when they are needed.
-const MOST_MAIL_CONNECTIONS: usize = 8;
+/// Connections of the workers to PostgreSQL, at most: 4 for requests, for text messages, to count what waits and to chain
+/// the audit log; 3 for BankID, for what orders come to and for those who watch orders of other replicas; 8 for mails, each
+/// of which would wait for the commits of the others (of more mails under way, most wait for the mail server). They are
+/// opened when they are needed, so there is room for all: BankID and a mail server may be configured later.
+pub(super) const WORKER_CONNECTIONS: u32 = 4 + 3 + 8;
 
 /// The same store by connections of its own. An embedded database has one writer anyway: there it is the same one.
 pub(super) async fn worker_store(
@@ -87,21 +83,10 @@ pub(super) async fn worker_store(
     match &config.store.backend {
         StoreBackend::Sqlite { .. } => Ok(store.clone()),
         StoreBackend::Postgres { url, .. } => {
-            let own = StoreConfig::Postgres { url: copy(url), pool_size: worker_connections(config) };
+            let own = StoreConfig::Postgres { url: url.copied(), pool_size: WORKER_CONNECTIONS };
             SqlStore::connect(&own, metrics).await.context("connecting the workers to the store")
         }
     }
-}
-
-/// Connections of the workers to PostgreSQL, at most.
-pub(super) fn worker_connections(config: &Config) -> u32 {
-    let mails = match &config.mail {
-        Some(Mail::Smtp(smtp)) => smtp.connections.min(MOST_MAIL_CONNECTIONS),
-        Some(Mail::Folder { .. }) => 1,
-        None => 0,
-    };
-    let bankid = if config.bankid.is_empty() { 0 } else { BANKID_CONNECTIONS };
-    WORKER_CONNECTIONS + bankid + u32::try_from(mails).unwrap_or(0)
 }
 
 /// Applies pending migrations where `serve` may, and refuses to go on where it may not.
@@ -128,7 +113,7 @@ pub(super) fn vault(config: &Config) -> anyhow::Result<Arc<DerivedKeyVault>> {
         .keys
         .master
         .iter()
-        .map(|master| MasterKey { id: master.id.clone(), key: Secret::new(*master.key.expose()) })
+        .map(|master| MasterKey { id: master.id.clone(), key: master.key.copied() })
         .collect();
     Ok(Arc::new(DerivedKeyVault::new(&masters)?))
 }
@@ -157,23 +142,46 @@ pub(super) fn hasher(
     Ok(Arc::new(pool.context("starting the hashing threads")?))
 }
 
+/// What limits attempts.
+#[derive(Clone)]
+pub(super) struct Limiter {
+    pub(super) decides: Arc<dyn RateLimiter>,
+    /// The counters in this process, which outlive what asks Redis.
+    local: Arc<MemoryLimiter>,
+}
+
+/// The limiter. Counters of the configuration `before` go on where they mean the same.
 pub(super) fn limiter(
     config: &Config,
     vault: &DerivedKeyVault,
     lasting: &Lasting,
-) -> anyhow::Result<Arc<dyn RateLimiter>> {
+    before: Option<(&Config, &Limiter)>,
+) -> anyhow::Result<Limiter> {
     let Lasting { outside, limiter_metrics: metrics, background: tasks, stop, .. } = lasting;
+    let goes_on = before.filter(|(before, _)| {
+        before.keys.has_same_first(&config.keys) && before.limits.replicas == config.limits.replicas
+    });
+    if let Some((before, limiter)) = goes_on
+        && before.limits.is_same_as(&config.limits)
+    {
+        return Ok(limiter.clone());
+    }
     let keys = || BucketKeys::new(LimiterKey::new(vault.raw_key(Purpose::LimiterKey)));
-    let clock = Arc::clone(&outside.clock);
-    let local = MemoryLimiter::new(keys(), clock, config.limits.replicas, metrics.clone());
-    Ok(match &config.limits.backend {
-        LimitsBackend::Memory => Arc::new(local),
+    let local = goes_on.map_or_else(
+        || {
+            let clock = Arc::clone(&outside.clock);
+            Arc::new(MemoryLimiter::new(keys(), clock, config.limits.replicas, metrics.clone()))
+        },
+        |(_, limiter)| Arc::clone(&limiter.local),
+    );
+    let decides: Arc<dyn RateLimiter> = match &config.limits.backend {
+        LimitsBackend::Memory => Arc::clone(&local) as _,
         LimitsBackend::Redis(_) => {
-            let settings = redis_settings(config)?;
-            let shared = RedisLimiter::start(settings, metrics.clone(), tasks, stop)?;
-            Arc::new(ResilientLimiter::new(keys(), shared, local, metrics.clone()))
+            let shared = RedisLimiter::start(redis_settings(config)?, metrics.clone(), tasks, stop)?;
+            Arc::new(ResilientLimiter::new(keys(), shared, Arc::clone(&local), metrics.clone()))
         }
-    })
+    };
+    Ok(Limiter { decides, local })
 }
 
 fn redis_settings(config: &Config) -> anyhow::Result<RedisSettings> {
@@ -194,10 +202,10 @@ fn redis_topology(servers: &RedisServers) -> RedisTopology {
     };
     let login = |login: &config::RedisLogin| RedisLogin {
         username: login.username.clone(),
-        password: login.password.as_ref().map(copy),
+        password: login.password.as_ref().map(Secret::copied),
     };
     match servers {
-        RedisServers::Standalone { url } => RedisTopology::Standalone { url: copy(url) },
+        RedisServers::Standalone { url } => RedisTopology::Standalone { url: url.copied() },
         RedisServers::Sentinel { sentinels, master_name, sentinel_login, login: at_primary } => {
             RedisTopology::Sentinel {
                 sentinels: nodes(sentinels),
@@ -272,10 +280,6 @@ fn ops_settings(listen: &Listen, outside: &Outside, metrics: &ConnectionMetrics)
     }
 }
 
-fn copy(secret: &Secret<String>) -> Secret<String> {
-    Secret::new(secret.expose().clone())
-}
-
 /// Whether Redis lets us in and knows what the limiter asks of it.
 pub(super) async fn probe_redis(config: &Config) -> anyhow::Result<String> {
     let reached = RedisLimiter::probe(redis_settings(config)?).await?;
@@ -305,7 +309,7 @@ fn smtp_sender(smtp: &Smtp) -> anyhow::Result<SmtpSender> {
     });
     let login = smtp.credentials.as_ref();
     let settings = SmtpSettings {
-        login: login.map(|(user, password)| Login { user: user.clone(), password: copy(password) }),
+        login: login.map(|(user, password)| Login { user: user.clone(), password: password.copied() }),
         authorities_pem: authorities.transpose()?,
         connections: smtp.connections,
         timeout: smtp.timeout,
@@ -334,7 +338,7 @@ pub(super) fn text_sender(
         base_url: sms.base_url.clone(),
         dial_prefixes: sms.countries.clone(),
         timeout: sms.timeout,
-        ..ElksSettings::new(sms.user.clone(), copy(&sms.password), sms.from.clone())
+        ..ElksSettings::new(sms.user.clone(), sms.password.copied(), sms.from.clone())
     };
     let sender = ElksSender::new(settings).context("sms")?;
     let quotas = TextQuotas { recipient: sms.recipient, organization: sms.organization };

@@ -8,10 +8,10 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::task::TaskTracker;
 
 use super::generation::{Generation, Made};
-use super::lasting::{Fixed, Lasting};
+use super::lasting::{Fixed, Lasting, digest_of_login};
 use super::parts;
 use crate::adapters::store::SqlStore;
-use crate::config::{Config, Keys, StoreBackend};
+use crate::config::Config;
 use crate::grpc::fronts::Fronts;
 
 /// A service that answers.
@@ -26,9 +26,12 @@ pub(super) struct Running {
     retiring: TaskTracker,
 }
 
-struct Current {
-    config: Config,
-    generation: Generation,
+/// What is in use.
+pub(super) struct Current {
+    pub(super) config: Config,
+    pub(super) generation: Generation,
+    /// Who logs in to the database: not always whom the configuration names.
+    login: Option<[u8; 32]>,
 }
 
 impl Running {
@@ -38,11 +41,12 @@ impl Running {
     /// What kept it from starting.
     pub(super) async fn start(config: Config, lasting: Lasting) -> anyhow::Result<Self> {
         let Made { generation, front, registry } = Generation::start(&config, &lasting, None).await?;
+        let login = digest_of_login(&config);
         Ok(Self {
             lasting,
             fronts: Arc::new(Fronts::new(front)),
             metrics: watch::Sender::new(Arc::new(registry)),
-            current: Mutex::new(Some(Current { config, generation })),
+            current: Mutex::new(Some(Current { config, generation, login })),
             retiring: TaskTracker::new(),
         })
     }
@@ -56,23 +60,24 @@ impl Running {
         let mut current = self.current.lock().await;
         let Some(before) = current.as_mut() else { bail!("the service stops") };
         let fixed = &self.lasting.fixed;
-        let needs_restart = fixed.differing(&Fixed::of(&config));
+        let wanted = Fixed::of(&config);
+        let needs_restart = fixed.differing(&wanted);
         config.listen = fixed.listen.clone();
         config.hash = fixed.hash;
-        let login_changed = !needs_restart.contains(&"store") && is_other_login(&before.config, &config);
+        let is_same_database = fixed.is_same_database(&wanted);
+        let login = if is_same_database { digest_of_login(&config) } else { before.login };
+        let login_changed = login != before.login;
         if login_changed {
             SqlStore::try_login(&parts::store_config(&config)).await.context("store.postgres.url")?;
         }
-        let goes_on =
-            before.config.limits.is_same_as(&config.limits) && is_same_key(&before.config.keys, &config.keys);
-        let limiter = goes_on.then(|| Arc::clone(&before.generation.limiter));
-        let Made { generation, front, registry } = Generation::start(&config, &self.lasting, limiter).await?;
+        let made = Generation::start(&config, &self.lasting, Some(before)).await?;
+        let Made { generation, front, registry } = made;
         if login_changed {
             self.log_in_by(&config)?;
         }
         let requests = self.fronts.replace(front);
         self.metrics.send_replace(Arc::new(registry));
-        let before = std::mem::replace(before, Current { config, generation });
+        let before = std::mem::replace(before, Current { config, generation, login });
         self.retiring.spawn(async move {
             requests.wait().await;
             before.generation.retire().await;
@@ -93,24 +98,5 @@ impl Running {
         }
         self.retiring.close();
         self.retiring.wait().await;
-    }
-}
-
-/// Whether somebody else logs in to the database, or by another password.
-fn is_other_login(before: &Config, after: &Config) -> bool {
-    match (&before.store.backend, &after.store.backend) {
-        (StoreBackend::Postgres { url: old, .. }, StoreBackend::Postgres { url: new, .. }) => {
-            old.expose() != new.expose()
-        }
-        (StoreBackend::Sqlite { .. }, StoreBackend::Sqlite { .. } | StoreBackend::Postgres { .. })
-        | (StoreBackend::Postgres { .. }, StoreBackend::Sqlite { .. }) => false,
-    }
-}
-
-/// Whether the keys of counters, which come from the first master key, stay the same.
-fn is_same_key(before: &Keys, after: &Keys) -> bool {
-    match (before.master.first(), after.master.first()) {
-        (Some(before), Some(after)) => before.id == after.id && before.key.expose() == after.key.expose(),
-        (Some(_) | None, None) | (None, Some(_)) => false,
     }
 }

@@ -107,7 +107,7 @@ fn relying_parties(config: &Config) -> Vec<RelyingParty> {
         Some(RelyingParty {
             broker,
             client_id: access.client_id.clone(),
-            client_secret: Secret::new(secret.expose().clone()),
+            client_secret: secret.copied(),
             redirect_uris: vec![access.redirect_uri.clone()],
         })
     };

@@ -72,7 +72,7 @@ pub(super) fn flows(
     shared: Shared<'_>,
 ) -> StaffFlows {
     let Outside { clock, entropy } = outside;
-    let FlowParts { store: _, vault, limiter, gate, hasher, attempts } = parts;
+    let FlowParts { store: _, vault, limiter, gate, hasher, attempts, .. } = parts;
     let Shared { store, ring, revocations, organizations, blocklist, refusals, wake } = shared;
     let sends_text_messages = parts::sends_text_messages(config);
     let duty = Duty {

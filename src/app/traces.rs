@@ -79,7 +79,7 @@ fn exporter(
     let authorities = settings.ca_file.as_deref().map(|path| {
         std::fs::read(path).with_context(|| format!("traces.ca_file: reading {}", path.display()))
     });
-    let copy = |(name, value): &(String, Secret<String>)| (name.clone(), Secret::new(value.expose().clone()));
+    let copy = |(name, value): &(String, Secret<String>)| (name.clone(), value.copied());
     let settings = OtlpSettings {
         endpoint: settings.endpoint.clone(),
         headers: settings.headers.iter().map(copy).collect(),

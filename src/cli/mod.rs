@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, Faults, Reading, Source, environment};
+use crate::config::{Config, Faults, Source, environment};
 
 /// Bad configuration or arguments (`EX_USAGE` of sysexits.h): nothing was started.
 const EXIT_CONFIGURATION: u8 = 64;
@@ -119,9 +119,7 @@ where
 
 fn serve(path: Option<&Path>) -> ExitCode {
     let source = Source::new(path, environment());
-    let Reading { config, seen, is_settled } = source.read();
-    // What changed while it was read is read again: as if nothing had been seen of it.
-    let seen = if is_settled { seen } else { seen.into_keys().map(|file| (file, None)).collect() };
+    let (config, seen) = source.read_once();
     match config {
         Ok(config) => in_runtime(serve::run(config, source, seen)),
         Err(faults) => nothing_started(&faults),

@@ -11,6 +11,7 @@ use crate::domain::secret::Secret;
 
 use super::fault::Origin;
 use super::reader::Spot;
+use super::source::{held, look_at};
 use super::tree::Value;
 
 /// How a value is read.
@@ -393,7 +394,7 @@ impl Form for BinaryFile {
 
     fn read(&self, spot: &Spot<'_>) -> Option<PathBuf> {
         let path = AnyPath.read(spot)?;
-        spot.journal.names(&path);
+        spot.journal.names(&path, look_at(&path));
         match std::fs::File::open(&path).and_then(|file| file.metadata()) {
             Ok(found) if found.is_file() => Some(path),
             Ok(_) => spot.wrong("names no file", "name a file"),
@@ -431,7 +432,10 @@ impl Form for SecretFile {
 const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
 
 fn content(path: &std::path::Path, spot: &Spot<'_>) -> Option<Secret<String>> {
-    spot.journal.names(path);
+    if !spot.journal.pass().may_open(path) {
+        spot.journal.names(path, None);
+        return spot.wrong("names no file, and what it names cannot be read a second time", "name a file");
+    }
     let mut text = Secret::new(String::new());
     let read = std::fs::File::open(path).and_then(|file| {
         let mut content = String::new();
@@ -439,8 +443,11 @@ fn content(path: &std::path::Path, spot: &Spot<'_>) -> Option<Secret<String>> {
         text = Secret::new(content);
         Ok(size)
     });
+    // Without a text it is looked at once more: a fault in the file is told of once, not whenever it is looked at.
+    let is_whole = matches!(read, Ok(size) if size as u64 <= FILE_LIMIT_BYTES);
+    spot.journal.names(path, if is_whole { held(text.expose().as_bytes()) } else { look_at(path) });
     match read {
-        Ok(size) if size as u64 <= FILE_LIMIT_BYTES => Some(text),
+        Ok(_) if is_whole => Some(text),
         Ok(_) => spot.wrong("names a file of more than 1 MiB", "name another file"),
         Err(error) => spot.wrong(
             format!("names a file that cannot be read ({})", error.kind()),

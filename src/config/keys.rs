@@ -25,6 +25,28 @@ pub struct MasterKey {
     pub key: Secret<[u8; 32]>,
 }
 
+impl Keys {
+    /// Whether the keys that seal are the same: what is derived from the first one stays.
+    pub fn has_same_first(&self, other: &Self) -> bool {
+        match (self.master.first(), other.master.first()) {
+            (Some(one), Some(another)) => one.is_same_as(another),
+            (Some(_) | None, None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// Whether all keys are the same, in the same order.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.master.len() == other.master.len()
+            && self.master.iter().zip(&other.master).all(|(one, another)| one.is_same_as(another))
+    }
+}
+
+impl MasterKey {
+    fn is_same_as(&self, other: &Self) -> bool {
+        self.id == other.id && self.key.expose() == other.key.expose()
+    }
+}
+
 const KEY_ID: Parsed<String> = Parsed {
     form: "a name of a-z, 0-9 and -, 1 to 40 characters",
     parse: |text| OrganizationId::parse(text).map(|id| id.as_str().to_owned()),

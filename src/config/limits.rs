@@ -23,7 +23,7 @@ pub enum LimitsBackend {
 }
 
 impl Limits {
-    /// Whether the counters are the same, kept in the same place: then they need not begin anew.
+    /// Whether the counters are the same, kept in the same place and reached in the same way.
     pub fn is_same_as(&self, other: &Self) -> bool {
         let backend = match (&self.backend, &other.backend) {
             (LimitsBackend::Memory, LimitsBackend::Memory) => true,

@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::domain::secret::Secret;
 
 use super::fault::{Fault, Origin};
 use super::form::{Form, Shown, Text};
+use super::source::{Pass, Seen};
 use super::tree::{Node, Table, Value};
 
 /// A key as `docs/configuration.md` lists it.
@@ -30,8 +31,9 @@ pub struct KeyReference {
 pub(super) struct Journal {
     faults: RefCell<Vec<Fault>>,
     keys: RefCell<Vec<KeyReference>>,
-    /// Files that were named and looked into.
-    files: RefCell<Vec<PathBuf>>,
+    /// Files that were named and looked into, and what they held.
+    files: RefCell<Seen>,
+    pass: Pass,
     /// Whether this walk is made to list the keys: then every branch is taken, and the faults mean nothing.
     describing: bool,
 }
@@ -41,16 +43,25 @@ impl Journal {
         Self { describing: true, ..Self::default() }
     }
 
+    pub(super) fn of(pass: Pass) -> Self {
+        Self { pass, ..Self::default() }
+    }
+
+    pub(super) fn pass(&self) -> Pass {
+        self.pass
+    }
+
     pub(super) fn add(&self, fault: Fault) {
         self.faults.borrow_mut().push(fault);
     }
 
-    /// A file whose content is part of the configuration.
-    pub(super) fn names(&self, file: &Path) {
-        self.files.borrow_mut().push(file.to_owned());
+    /// A file whose content is part of the configuration, and what it held when it was read. Where it is read twice, the
+    /// first counts: if it holds something else since, it is found to have changed.
+    pub(super) fn names(&self, file: &Path, held: Option<[u8; 32]>) {
+        self.files.borrow_mut().entry(file.to_owned()).or_insert(held);
     }
 
-    pub(super) fn take_files(&self) -> Vec<PathBuf> {
+    pub(super) fn take_files(&self) -> Seen {
         self.files.take()
     }
 

@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::Config;
 use super::fault::Faults;
+use crate::domain::secret::Secret;
 
 /// The file and the variables that a configuration is read from. No Debug: variables may hold secrets.
 pub struct Source {
@@ -23,8 +24,25 @@ pub struct Reading {
     pub config: Result<Config, Faults>,
     /// What the configuration file and all files that it names held.
     pub seen: Seen,
-    /// Whether all files held the same before and after the reading, so that they belong together.
+    /// Whether all files hold the same after the reading, so that they belong together.
     pub is_settled: bool,
+}
+
+/// Whether files are read for the first time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// Each is read once: it may be a pipe.
+    #[default]
+    First,
+    /// Only files: a pipe gives nothing twice, and may keep its reader waiting for ever.
+    Again,
+}
+
+impl Pass {
+    /// Whether what is there under this name may be opened.
+    pub(super) fn may_open(self, path: &Path) -> bool {
+        self == Self::First || !is_no_file(path)
+    }
 }
 
 impl Source {
@@ -33,28 +51,47 @@ impl Source {
         Self { path: path.map(Path::to_owned), environment: environment.collect() }
     }
 
-    /// Reads the configuration, and what its files hold.
-    pub fn read(&self) -> Reading {
-        let before = self.look_at(&self.load().1);
-        let (config, files) = self.load();
-        let seen = self.look_at(&files);
-        Reading { config, is_settled: seen == before, seen }
+    /// Reads the configuration for the first time, and what its files held then.
+    pub fn read_once(&self) -> (Result<Config, Faults>, Seen) {
+        self.load(Pass::First)
     }
 
-    fn load(&self) -> (Result<Config, Faults>, Vec<PathBuf>) {
-        Config::load_with_files(self.path.as_deref(), self.environment.iter().cloned())
+    /// Reads it again.
+    pub fn read_again(&self) -> Reading {
+        let (config, seen) = self.load(Pass::Again);
+        Reading { config, is_settled: look(seen.keys()) == seen, seen }
     }
 
-    fn look_at(&self, files: &[PathBuf]) -> Seen {
-        look(self.path.iter().chain(files))
+    fn load(&self, pass: Pass) -> (Result<Config, Faults>, Seen) {
+        Config::load_with_files(self.path.as_deref(), self.environment.iter().cloned(), pass)
     }
 }
 
 /// What files hold now. Kubernetes replaces mounted files by moving a link: each is opened anew by its name.
 pub fn look<'p>(files: impl IntoIterator<Item = &'p PathBuf>) -> Seen {
-    let held = |path: &PathBuf| {
-        let content = std::fs::read(path).ok()?;
-        <[u8; 32]>::try_from(digest(&SHA256, &content).as_ref()).ok()
-    };
-    files.into_iter().map(|path| (path.clone(), held(path))).collect()
+    files.into_iter().map(|path| (path.clone(), look_at(path))).collect()
+}
+
+/// The first of these that is something else than a file, such as a pipe: what comes from there cannot be read again.
+pub fn first_that_is_no_file(seen: &Seen) -> Option<&Path> {
+    seen.keys().map(PathBuf::as_path).find(|path| is_no_file(path))
+}
+
+/// What one of them holds now; none for what cannot be read, or not twice.
+pub(super) fn look_at(path: &Path) -> Option<[u8; 32]> {
+    if is_no_file(path) {
+        return None;
+    }
+    let content = Secret::new(std::fs::read(path).ok()?);
+    held(content.expose())
+}
+
+/// For [`Seen`].
+pub(super) fn held(content: &[u8]) -> Option<[u8; 32]> {
+    digest(&SHA256, content).as_ref().try_into().ok()
+}
+
+/// Whether something is there that is no file.
+fn is_no_file(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| !found.is_file())
 }

@@ -19,6 +19,14 @@ impl<T: Zeroize> Secret<T> {
     }
 }
 
+impl<T: Zeroize + Clone> Secret<T> {
+    /// A second holder of the value, which wipes its own. Not `Clone`: each call is a place to review, too.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 impl<T: Zeroize> Drop for Secret<T> {
     fn drop(&mut self) {
         self.0.zeroize();

@@ -140,7 +140,7 @@ impl ChangePasswordFlow {
     async fn run(&self, change: Change) -> Result<usize, Error> {
         let Change { proof, new_password, origin } = change;
         let now = self.clock.now();
-        let raw = Secret::new(new_password.expose().clone());
+        let raw = new_password.copied();
         let owner = self.owner(proof, &raw, &origin, now).await?;
         let accepted = self.accept(&owner, new_password)?;
 
@@ -162,7 +162,7 @@ impl ChangePasswordFlow {
             stored: owner.account.password.as_ref().map(|password| password.hash.clone()),
             foreign_parameters: self.organizations.parameters_in_use(&owner.organization.id),
         };
-        let compared = Secret::new(owner.compared.expose().clone());
+        let compared = owner.compared.copied();
         let (verdict, receipt) =
             self.gate.compare(pass, compared, comparison, origin.deadline).await.map_err(refused)?;
         let matched = matches!(verdict, Verdict::Match { .. });
@@ -236,7 +236,7 @@ impl ChangePasswordFlow {
                 continue;
             }
             let organization = self.organizations.get(&holder.organization).ok_or_else(invalid)?;
-            let compared = Secret::new(new_password.expose().clone());
+            let compared = new_password.copied();
             let by = SetPassword::Ticket(digest);
             let (account, lane) = (holder.account, Lane::UnknownDevice);
             return Ok(Owner { organization, account, by, compared, must_match: false, lane });

@@ -36,6 +36,12 @@ impl Organizations {
         self.parameters.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned().unwrap_or_default()
     }
 
+    /// Takes what was known of others before: until the store says more.
+    pub fn note_parameters_of(&self, before: &Self) {
+        let known = before.parameters.read().unwrap_or_else(PoisonError::into_inner).clone();
+        *self.parameters.write().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
     /// Takes what the store says of hash parameters.
     pub fn note_parameters(&self, in_use: Vec<HashParametersInUse>) {
         let mut parameters: HashMap<OrganizationId, Vec<HashParameters>> = HashMap::new();

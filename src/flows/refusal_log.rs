@@ -34,10 +34,9 @@ pub struct RefusalWriter {
     store: Arc<dyn AuditStore>,
 }
 
-/// The two ends of the log.
-pub fn refusal_log(store: Arc<dyn AuditStore>) -> (RefusalLog, RefusalWriter) {
+/// The two ends of a log that counts on in `dropped`.
+pub fn refusal_log(store: Arc<dyn AuditStore>, dropped: Arc<AtomicU64>) -> (RefusalLog, RefusalWriter) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let dropped = Arc::new(AtomicU64::new(0));
     (RefusalLog { sender, dropped: Arc::clone(&dropped) }, RefusalWriter { receiver, dropped, store })
 }
 

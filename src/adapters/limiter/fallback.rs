@@ -1,5 +1,7 @@
 //! The limiter of a replica: decided by Redis, and by this process's share of the limits while Redis is away.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::domain::limits::Reservation;
@@ -17,19 +19,19 @@ use super::trace::{decision_span, note_decision};
 pub struct ResilientLimiter {
     keys: BucketKeys,
     shared: RedisLimiter,
-    local: MemoryLimiter,
+    local: Arc<MemoryLimiter>,
     metrics: LimiterMetrics,
 }
 
 impl ResilientLimiter {
-    /// `local` hands out this replica's share of the limits.
-    pub const fn new(
+    /// `local` hands out this replica's share of the limits; it outlives this limiter where only Redis is reached anew.
+    pub fn new(
         keys: BucketKeys,
         shared: RedisLimiter,
-        local: MemoryLimiter,
+        local: impl Into<Arc<MemoryLimiter>>,
         metrics: LimiterMetrics,
     ) -> Self {
-        Self { keys, shared, local, metrics }
+        Self { keys, shared, local: local.into(), metrics }
     }
 }
 

@@ -43,7 +43,7 @@ impl ClaimedPassword {
 
     /// Two of it: one to compare, one to hash anew if it was right.
     pub fn twice(self) -> (Self, Self) {
-        let copy = Self(Secret::new(self.0.expose().clone()));
+        let copy = Self(self.0.copied());
         (self, copy)
     }
 

@@ -15,6 +15,12 @@ pub struct SealerGauges {
 }
 
 impl SealerGauges {
+    /// Those of the sealer that takes its place: it counts on.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        Self { chained: Arc::clone(&self.chained), ..Self::default() }
+    }
+
     /// Events that this process has chained.
     pub fn chained_events(&self) -> u64 {
         self.chained.load(Ordering::Relaxed)

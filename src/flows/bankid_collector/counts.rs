@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts for metrics.
+/// Counts for metrics. Clones count together.
 #[derive(Clone, Default)]
 pub struct CollectorCounts(Arc<[AtomicU64; 5]>);
 

@@ -242,6 +242,30 @@ async fn streams_end_when_the_service_stops_and_do_not_keep_it() {
     }
 }
 
+/// The clocks stand still: no lease runs out, so the order is handed over, and what was counted counts on.
+#[tokio::test]
+async fn an_order_goes_on_across_a_change_of_the_configuration_and_streams_of_it_begin_anew() {
+    for parts in Parts::ALL {
+        let bed = Bed::start(parts, &[with_number("g-1", NUMBER)]).await;
+        let browser = bed.begin(BankIdDevice::Other).await;
+        let mut stream = browser.watch().await.unwrap();
+        until(&mut stream, "the first", |_| true).await;
+        let order = bed.scan(&browser.qr_text());
+        until(&mut stream, "under way", |frame| message_id(frame) == "RFA15B").await;
+        let asked = bed.service.metric(ORDERS, "event=\"collected\"").await;
+        bed.service.reload(|config| *config = bed.config()).await.unwrap();
+        let rest = async { while stream.message().await.expect("an end, not an error").is_some() {} };
+        tokio::time::timeout(PATIENCE, rest).await.expect("the stream of before ends");
+
+        let mut stream = browser.watch().await.unwrap();
+        bed.bankid.sign(&order, &persona(NUMBER)).unwrap();
+        until(&mut stream, "signed", |frame| frame.status() == BankIdStatus::Complete).await;
+        browser.complete("").await.unwrap();
+        assert_eq!(sessions(&bed.service).await, 1, "{parts:?}");
+        assert!(bed.service.metric(ORDERS, "event=\"collected\"").await > asked, "{parts:?}");
+    }
+}
+
 /// The frame with the links or the code of a new order in place of the one with this token.
 async fn replaced(
     stream: &mut tonic::Streaming<WatchBankIdLoginResponse>,

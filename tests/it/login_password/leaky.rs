@@ -108,7 +108,7 @@ impl Bench {
             vault: Arc::clone(&vault) as _,
             mint: TokenMint::new(Arc::clone(&vault) as _, ring, Arc::clone(&entropy)),
             devices: Devices::new(vault, Arc::clone(&entropy)),
-            refusals: refusal_log(store).0,
+            refusals: refusal_log(store, Arc::default()).0,
             clock,
             entropy,
             tasks: TaskTracker::new(),

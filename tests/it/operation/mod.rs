@@ -1,5 +1,7 @@
 //! Operation without a break: files are read again, replicas are replaced, keys are changed, and callers notice nothing.
 
+mod files;
+mod goes_on;
 mod login;
 mod reload;
 mod restarts;

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use guardian_auth::adapters::system::SystemEntropy;
 use guardian_auth::cli::callers::new_token;
@@ -18,23 +18,24 @@ use crate::support::process::{Process, minimal_config};
 use crate::support::service::{Attempt, KOMMUN, Parts, Service, guardian, hash, reason, school_and_child};
 use crate::support::{START_DEADLINE, eventually};
 
-const RELOADS: &str = "guardian_auth_configuration_reloads_total";
-const REFUSED: &str = "guardian_auth_configuration_refused";
+pub(super) const RELOADS: &str = "guardian_auth_configuration_reloads_total";
+pub(super) const REFUSED: &str = "guardian_auth_configuration_refused";
 const RESTART_NEEDED: &str = "guardian_auth_configuration_restart_needed";
 const PASSWORD: &str = "lingon-cykel-fyrtorn-vante";
 /// The files are looked at every 5 s, and changes are taken at the second look.
 const NOTICED: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A replica whose files are mounted as Kubernetes does it: links to a directory that is replaced by moving a link.
-struct Mounted {
-    directory: TempDir,
+pub(super) struct Mounted {
+    pub(super) directory: TempDir,
     /// Everything but the callers.
     config: String,
     versions: usize,
 }
 
 impl Mounted {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = minimal_config(directory.path());
         let (config, _) = config.split_once("[[callers]]").unwrap();
@@ -43,12 +44,12 @@ impl Mounted {
         mounted
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.directory.path().join("config.toml")
     }
 
     /// Replaces everything at one moment, as the kubelet does.
-    fn mount(&mut self, content: &str) {
+    pub(super) fn mount(&mut self, content: &str) {
         self.versions += 1;
         let version = format!("..{}", self.versions);
         let folder = self.directory.path().join(&version);
@@ -60,7 +61,7 @@ impl Mounted {
     }
 
     /// With these callers.
-    fn with_callers(&self, digests: &[&TokenDigest]) -> String {
+    pub(super) fn with_callers(&self, digests: &[&TokenDigest]) -> String {
         let caller = |(number, digest): (usize, &&TokenDigest)| {
             format!(
                 "[[callers]]\nname = \"caller-{number}\"\nkind = \"portal\"\ntoken_sha256 = [\"{digest}\"]\n\
@@ -72,7 +73,7 @@ impl Mounted {
     }
 }
 
-fn token() -> (String, TokenDigest) {
+pub(super) fn token() -> (String, TokenDigest) {
     let (token, digest) = new_token(&SystemEntropy);
     (token.expose().clone(), digest)
 }
@@ -102,6 +103,26 @@ async fn a_mounted_configuration_is_used_when_it_changes_without_any_signal() {
     eventually(NOTICED, "the old caller is not known any more", async || !is_known(&by_old).await).await;
     assert!(is_known(&by_new).await);
     assert!((process.metric(RELOADS, "\"taken\"").await - 2.0).abs() < 0.5);
+}
+
+/// Who writes several files one after the other is given time to finish.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_goes_on_changing_is_not_taken() {
+    let mut mounted = Mounted::new();
+    let (secret, digest) = token();
+    let text = mounted.with_callers(&[&digest]);
+    mounted.mount(&text);
+    let file = mounted.file();
+    let process = tokio::task::block_in_place(|| Process::start(&file));
+    let began = Instant::now();
+    eventually(START_DEADLINE, "it was looked at twice and more", async || {
+        mounted.mount(&format!("{text}# {:?}\n", began.elapsed()));
+        began.elapsed() > 2 * LOOK
+    })
+    .await;
+    assert!(process.metric(RELOADS, "").await < 0.5, "while it changed");
+    eventually(NOTICED, "it is taken", async || process.metric(RELOADS, "\"taken\"").await > 0.5).await;
+    assert!(is_known(&process.calls(&secret).await).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,6 +165,8 @@ async fn a_faulty_configuration_is_refused_as_a_whole_and_told_of_once() {
     mounted.mount(&mounted.with_callers(&[&new_digest]));
     taken(&process, 1.0).await;
     assert!(process.metric(REFUSED, "").await < 0.5);
+    let told = process.logged("the changed configuration cannot be used");
+    assert_eq!(told.len(), 2, "each refusal once, however often it was looked at: {told:?}");
     assert!(is_known(&by_new).await && !is_known(&by_old).await);
 }
 
@@ -162,13 +185,14 @@ async fn the_log_level_follows_and_what_needs_a_restart_is_said() {
     mounted.config = format!("{}\n[log]\nlevel = \"error\"\n", mounted.config);
     mounted.mount(&mounted.with_callers(&[&digest]));
     taken(&process, 1.0).await;
-    assert!(is_known(&calls).await);
+    calls.verify("no token", KOMMUN, Portal::Parent).await.unwrap_err();
     mounted.config = mounted.config.replace("\"error\"", "\"info\"");
     mounted.config = mounted.config.replace("[listen]\n", "[listen]\nmax_streams = 7\n");
     mounted.mount(&mounted.with_callers(&[&digest]));
     taken(&process, 2.0).await;
     assert!(is_known(&calls).await);
     eventually(START_DEADLINE, "calls are logged again", async || lines() == 2).await;
+    assert_eq!(process.logged("VerifySession"), [""; 0], "not while the level was another");
     let told = process.logged("needs a restart");
     assert!(told.len() == 1 && told[0].contains("\"sections\":\"listen\""), "{told:?}");
     assert!(process.metric(RESTART_NEEDED, "").await > 0.5);

@@ -93,7 +93,8 @@ fn visitors(
 async fn b33_certificate_and_master_key_change_on_two_replicas_and_no_call_fails() {
     let rate = if full_size() { 100 } else { 50 };
     let (installation, staff) = furnished().await;
-    let authority = Authority::new();
+    // The renewed certificate is another authority's; portals trust both.
+    let (authority, renewal) = (Authority::new(), Authority::new());
     authority.issue(&installation);
     let replicas = ["one", "two"].map(|name| {
         let replica = installation.replica(name);
@@ -101,9 +102,10 @@ async fn b33_certificate_and_master_key_change_on_two_replicas_and_no_call_fails
         let process = replica.start();
         (replica, process)
     });
+    let both = [&authority, &renewal].map(|authority| authority.0.pem()).concat();
     let doors = replicas
         .each_ref()
-        .map(|(replica, _)| Door { address: replica.grpc, authority_pem: Some(authority.0.pem()) });
+        .map(|(replica, _)| Door { address: replica.grpc, authority_pem: Some(both.clone()) });
     let load = Load::start(Portals::new(&installation, &staff, &doors).await, rate);
     let calls = load.portals.calls(0);
     // Never exchanged: it ends with the key that it was made with.
@@ -115,14 +117,20 @@ async fn b33_certificate_and_master_key_change_on_two_replicas_and_no_call_fails
     };
 
     more("calls before").await;
-    authority.issue(&installation);
+    renewal.issue(&installation);
     for (_, process) in &replicas {
         eventually(NOTICED, "the renewed certificate is shown", async || {
             process.metric(CERTIFICATES, "\"taken\"").await > 0.5
         })
         .await;
+        process.hang_up();
     }
     more("calls with the new certificate").await;
+    for ((_, process), door) in replicas.iter().zip(&doors) {
+        let door = Door { authority_pem: Some(renewal.0.pem()), ..door.clone() };
+        door.endpoint().connect().await.expect("the renewed certificate is shown");
+        assert!(process.metric(RELOADS, "").await < 0.5, "a renewal makes nothing else anew");
+    }
 
     installation.make_master_key("new");
     use_keys(&installation, &replicas, &["dev", "new"], "info").await;

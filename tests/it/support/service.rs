@@ -170,6 +170,11 @@ impl Service {
         }
     }
 
+    /// Lets go of it without stopping it, as a failure to start does.
+    pub fn abandon(&mut self) {
+        self.app = None;
+    }
+
     /// Where it listens for calls.
     pub fn grpc(&self) -> SocketAddr {
         self.grpc
