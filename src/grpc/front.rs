@@ -232,11 +232,7 @@ impl Front {
     }
 
     /// Runs the handler, and survives it.
-    async fn handle<B>(
-        &self,
-        request: Request<B>,
-        deadline: Instant,
-    ) -> Result<Response<Body>, Status>
+    async fn handle<B>(&self, request: Request<B>, deadline: Instant) -> Result<Response<Body>, Status>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

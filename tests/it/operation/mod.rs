@@ -5,6 +5,7 @@ mod reload;
 mod restarts;
 mod retries;
 mod rotation;
+mod stopping;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
