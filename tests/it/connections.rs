@@ -52,6 +52,18 @@ async fn answer_each(frames: &mut Frames, messages: u32, answer: impl AsyncFn(&m
     Some(())
 }
 
+/// Whether the port reads what was sent, and answers a ping after it.
+async fn has_read(frames: &mut Frames) -> bool {
+    const OURS: &[u8] = b"all read";
+    frames.send(PING, 0, 0, OURS).await;
+    while let Some((_, payload)) = frames.next().await {
+        if payload == OURS {
+            return true;
+        }
+    }
+    false
+}
+
 /// gRPC for Go answers a message by window updates for its stream and for the connection, and by a ping.
 #[tokio::test]
 async fn a_client_that_answers_what_it_watches_is_no_flood() {
@@ -65,6 +77,7 @@ async fn a_client_that_answers_what_it_watches_is_no_flood() {
         frames.send(PING, 0, 0, &[7; 8]).await;
     });
     assert_eq!(timeout(PATIENCE, answered).await.unwrap(), Some(()), "all was told");
+    assert!(timeout(PATIENCE, has_read(&mut frames)).await.unwrap(), "and all answers are read");
 }
 
 #[tokio::test]
@@ -107,11 +120,9 @@ async fn half_a_request_to_the_ops_port_is_given_up() {
 
 /// Half a request to health that has come, on a connection that answers pings from now on.
 async fn half_open(port: &Port) -> tokio::task::JoinHandle<()> {
-    const OURS: [u8; 8] = *b"is there";
     let mut half = Frames::connect(port.address).await;
     half.headers(1, HEALTH_WATCH, &[("content-type", "application/grpc")]).await;
-    half.send(PING, 0, 0, &OURS).await;
-    while half.next().await.unwrap().1 != OURS {}
+    assert!(has_read(&mut half).await);
     tokio::spawn(async move {
         while let Some((kind, payload)) = half.next().await {
             if kind == PING {
