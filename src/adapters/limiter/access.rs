@@ -9,6 +9,8 @@ use redis::{
     IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, TlsCertificates,
 };
 
+use tokio::io::AsyncReadExt as _;
+
 use crate::domain::secret::Secret;
 
 use super::settings::{InvalidRedisSettings, RedisLogin, RedisNode, RedisTls};
@@ -66,7 +68,7 @@ impl Access {
     /// Says what is wrong with the certificates, if they can be read now.
     pub(super) fn check(&self) -> Result<(), InvalidRedisSettings> {
         let nowhere = RedisNode { host: "localhost".to_owned(), port: 0 };
-        let certificates = self.tls.as_ref().map(read_certificates).transpose();
+        let certificates = self.tls.as_ref().map(read_certificates_now).transpose();
         certificates
             .and_then(|certificates| self.client(&nowhere, certificates))
             .map(drop)
@@ -75,12 +77,9 @@ impl Access {
 
     /// A new connection. Its deadlines are the caller's.
     pub(super) async fn connect(&self, node: &RedisNode) -> RedisResult<MultiplexedConnection> {
-        let certificates = match self.tls.clone() {
+        let certificates = match &self.tls {
             None => None,
-            Some(tls) => {
-                let read = tokio::task::spawn_blocking(move || read_certificates(&tls)).await;
-                Some(read.map_err(io::Error::other)??)
-            }
+            Some(tls) => Some(read_certificates(tls).await?),
         };
         // One timer for a decision instead of two.
         let config = AsyncConnectionConfig::new()
@@ -111,8 +110,32 @@ impl Access {
     }
 }
 
-/// Blocks: on a thread of its own where others wait.
-fn read_certificates(tls: &RedisTls) -> RedisResult<TlsCertificates> {
+async fn read_certificates(tls: &RedisTls) -> RedisResult<TlsCertificates> {
+    let root_cert = match &tls.ca_file {
+        None => None,
+        Some(path) => Some(read(path).await?),
+    };
+    let client_tls = match &tls.identity {
+        None => None,
+        Some(identity) => {
+            let client_cert = read(&identity.certificate_file).await?;
+            Some(ClientTlsConfig { client_cert, client_key: read(&identity.key_file).await? })
+        }
+    };
+    Ok(TlsCertificates { client_tls, root_cert })
+}
+
+async fn read(path: &Path) -> RedisResult<Vec<u8>> {
+    let mut content = Vec::new();
+    let result = async {
+        let file = tokio::fs::File::open(path).await?;
+        file.take(FILE_LIMIT_BYTES).read_to_end(&mut content).await
+    };
+    usable(path, result.await.map(|_size| content))
+}
+
+/// The same at the start, where nobody waits yet.
+fn read_certificates_now(tls: &RedisTls) -> RedisResult<TlsCertificates> {
     let read = |path: &PathBuf| {
         let mut content = Vec::new();
         let result = std::fs::File::open(path).and_then(|file| {
