@@ -10,14 +10,13 @@ ARG BUILDER=docker.io/library/rust:1.94-alpine
 ARG RUNTIME=scratch
 
 FROM ${BUILDER} AS build
-# A C compiler for aws-lc and SQLite; the authorities by which Redis is checked.
-RUN apk add --no-cache build-base ca-certificates
+# A C compiler for aws-lc and SQLite.
+RUN apk add --no-cache build-base
 WORKDIR /src
 COPY . .
 # Rust for musl links statically by itself. Locked, so that two builds take the same crates.
-RUN cargo build --profile image --locked --no-default-features --bin guardian-auth \
+RUN cargo build --config .cargo/image.toml --profile image --locked --no-default-features --bin guardian-auth \
     && install -D -m 0755 target/image/guardian-auth /image/usr/local/bin/guardian-auth \
-    && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
     && install -D -m 0644 LICENSE /image/usr/share/doc/guardian-auth/LICENSE
 
 FROM ${RUNTIME}

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::ports::free_port;
-use super::process::Process;
+use super::process::{self, PROGRAM, Process};
 use super::redis::shared_redis;
 use super::service::{KOMMUN, Parts, Service, TestClock, hash_with};
 
@@ -205,7 +205,12 @@ impl Replica {
 
     /// Starts it; returns when it serves.
     pub fn start(&self) -> Process {
+        self.start_program(Path::new(PROGRAM))
+    }
+
+    /// The same with the program of another version.
+    pub fn start_program(&self, program: &Path) -> Process {
         // Reads the first lines of its log, which takes a while.
-        tokio::task::block_in_place(|| Process::start(&self.file))
+        tokio::task::block_in_place(|| Process::start_by(process::serve_by(program, &self.file)))
     }
 }

@@ -85,6 +85,13 @@ pub fn full_size() -> bool {
     value.is_ok_and(|value| value == "1")
 }
 
+/// The program of the version before this one, where it is given: restarts then go back and forth between the two.
+pub fn previous_program() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "the one place where tests read it")]
+    let path = std::env::var("GUARDIAN_AUTH_TEST_PREVIOUS");
+    path.ok().map(PathBuf::from)
+}
+
 /// Looks for a program on PATH, then in `elsewhere`.
 fn find_program(name: &str, elsewhere: &[PathBuf]) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "PATH is how the system names its programs")]

@@ -25,9 +25,17 @@ pub struct Process {
     log: Arc<Mutex<Vec<String>>>,
 }
 
+/// The program that is tested.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_guardian-auth");
+
 /// What serves with a configuration file.
 pub fn serve(config: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_guardian-auth"));
+    serve_by(Path::new(PROGRAM), config)
+}
+
+/// The same by another program, that of another version.
+pub fn serve_by(program: &Path, config: &Path) -> Command {
+    let mut command = Command::new(program);
     command.arg("--config").arg(config).arg("serve");
     command
 }
@@ -36,7 +44,7 @@ pub fn serve(config: &Path) -> Command {
 pub fn serve_after(before: &str, config: &Path) -> Command {
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("{before} && exec \"$@\"")).arg("sh");
-    command.arg(env!("CARGO_BIN_EXE_guardian-auth")).arg("--config").arg(config).arg("serve");
+    command.arg(PROGRAM).arg("--config").arg(config).arg("serve");
     command
 }
 
