@@ -1,6 +1,10 @@
-//! Compiles the proto files with protox (no protoc needed) and keeps their descriptor set.
+//! Compiles the proto files with protox (no protoc needed) and keeps their descriptor set; compiles numbering plans and
+//! the list of common passwords.
 //!
 //! Messages with a field marked `debug_redact` get a Debug of their own that omits those fields.
+
+#[path = "build/mobile_numbers.rs"]
+mod mobile_numbers;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -27,6 +31,8 @@ const FILES: [&str; 12] = [
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("mobile_numbers.bin"), mobile_numbers::compile()?)?;
+    fs::write(out.join("common_passwords.fst"), common_passwords()?)?;
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_source_info(true).include_imports(true).open_files(FILES)?;
     let set = compiler.file_descriptor_set();
@@ -102,4 +108,12 @@ fn snake(name: &str) -> String {
 
 fn camel(name: &str) -> String {
     name.split('_').map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()
+}
+
+/// The sorted lines as a set in which beginnings and ends are shared: less than half of the text, and looked up in place.
+fn common_passwords() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    const LIST: &str = "src/domain/data/common_passwords.txt";
+    println!("cargo::rerun-if-changed={LIST}");
+    let list = fs::read_to_string(LIST)?;
+    Ok(fst::Set::from_iter(list.lines())?.into_fst().into_inner())
 }

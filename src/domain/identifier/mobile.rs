@@ -1,10 +1,11 @@
 //! The mobile number in E.164: one number, of a mobile network, to which a message can go.
 
-use phonenumber::country;
-use phonenumber::metadata::{DATABASE, Descriptor, Descriptors};
-
 use super::Rejection;
+use super::numbering_plan::{Reading, Service};
 use super::screen::{SPACES, is_dash};
+
+#[cfg(test)]
+mod through_phonenumber;
 
 /// Shorter than any number with its network code; longer than any with country code, trunk zero and signs.
 const LENGTH_CHARACTERS: std::ops::RangeInclusive<usize> = 6..=32;
@@ -43,10 +44,10 @@ pub enum Region {
 }
 
 impl Region {
-    const fn country(self) -> country::Id {
+    const fn calling_code(self) -> &'static str {
         match self {
-            Self::Se => country::SE,
-            Self::Nl => country::NL,
+            Self::Se => "46",
+            Self::Nl => "31",
         }
     }
 }
@@ -59,32 +60,28 @@ canonical_text! {
 impl Mobile {
     /// Reads one number; without a country code it is one of `region`.
     ///
-    /// Source: libphonenumber's data, E.164. That library drops what it does not know, so other characters are
-    /// refused first.
+    /// Source: libphonenumber's data, E.164. How a number may be written is ours: with one `+` or `00`, one trunk zero
+    /// where the country has it, and with the region's own country code alone.
     ///
     /// # Errors
     /// When another character is in it, its length or its `+` is wrong, no phone has it, or it is not mobile: numbers
     /// of countries where mobile and fixed numbers look alike (+1) included.
     pub fn parse(input: &str, region: Region) -> Result<Self, Rejection> {
         let dialled = dialled(input)?;
-        // With a country code, that country's rules are used and never those of the organization's region: their
-        // trunk zero is another.
-        let number = if dialled.starts_with('+') {
-            phonenumber::parse(None, &dialled)
-        } else {
-            phonenumber::parse(Some(region.country()), &dialled)
+        let code = region.calling_code();
+        let international = match dialled.strip_prefix('+') {
+            // With a country code, that country's rules are used and never those of the organization's region: their
+            // trunk zero is another.
+            Some(digits) => digits.to_owned(),
+            None if dialled.starts_with(code) => dialled,
+            None => format!("{code}{dialled}"),
+        };
+        let Reading { service, code, number } = Reading::of(&international).ok_or(NOT_VALID)?;
+        match service {
+            Service::Mobile => Ok(Self(format!("+{code}{number}"))),
+            Service::Other => Err(NOT_MOBILE),
+            Service::Nothing => Err(NOT_VALID),
         }
-        .map_err(|_| NOT_VALID)?;
-        let code = number.code().value().to_string();
-        let national = number.national().to_string();
-        if !is_spelling(&dialled, &code, &national) {
-            return Err(NOT_VALID);
-        }
-        let descriptors = number.metadata(&DATABASE).ok_or(NOT_VALID)?.descriptors();
-        if !is_mobile_only(descriptors, &national) {
-            return Err(if number.is_valid() { NOT_MOBILE } else { NOT_VALID });
-        }
-        Ok(Self(format!("+{code}{national}")))
     }
 }
 
@@ -116,53 +113,13 @@ fn dialled(input: &str) -> Result<String, Rejection> {
     })
 }
 
-/// Whether the digits are this number, with or without country code and one trunk zero.
-///
-/// The library strips zeros and codes repeatedly; what it strips beyond these was a slip of the finger.
-fn is_spelling(dialled: &str, code: &str, national: &str) -> bool {
-    let Some(in_front) = dialled.strip_suffix(national) else { return false };
-    let (has_plus, in_front) = match in_front.strip_prefix('+') {
-        Some(rest) => (true, rest),
-        None => (false, in_front),
-    };
-    match in_front.strip_prefix(code) {
-        Some(trunk) => trunk.is_empty() || trunk == "0",
-        None => !has_plus && (in_front.is_empty() || in_front == "0"),
-    }
-}
-
-/// Whether mobile networks, and no other kind of service, have numbers of this form.
-///
-/// The library's own `number_type` tries twice as many forms, and forgets the leading zeros of numbers that have some.
-fn is_mobile_only(descriptors: &Descriptors, national: &str) -> bool {
-    let is_one = |kind: Option<&Descriptor>| kind.is_some_and(|kind| matches_whole(kind, national));
-    let others = [
-        descriptors.fixed_line(),
-        descriptors.toll_free(),
-        descriptors.premium_rate(),
-        descriptors.shared_cost(),
-        descriptors.personal_number(),
-        descriptors.voip(),
-        descriptors.pager(),
-        descriptors.uan(),
-        descriptors.voicemail(),
-    ];
-    descriptors.general().is_match(national)
-        && is_one(descriptors.mobile())
-        && !others.into_iter().any(is_one)
-}
-
-/// Whether the whole number has this form; the library's `is_match` is content with its beginning.
-fn matches_whole(kind: &Descriptor, national: &str) -> bool {
-    let is_length = |length: &u16| usize::from(*length) == national.len();
-    (kind.possible_length().is_empty() || kind.possible_length().iter().any(is_length))
-        && kind.national_number().find(national).is_some_and(|found| found.range() == (0..national.len()))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use phonenumber::metadata::{DATABASE, Descriptor};
+
+    use super::through_phonenumber::matches_whole;
     use super::*;
 
     fn canonical_of(input: &str, region: Region) -> String {

@@ -38,6 +38,7 @@ mod email_domain;
 mod login_name;
 mod mobile;
 mod national_id;
+mod numbering_plan;
 mod other_number;
 mod screen;
 mod swedish;

@@ -1,42 +1,25 @@
 //! The offline list of common passwords, looked up in place without a copy in memory.
 
-/// One entry a line, NFC and lower case, sorted by bytes. `src/domain/data/README.md` has its sources and licences.
-const COMMON_PASSWORDS: &str = include_str!("../data/common_passwords.txt");
+/// `common_passwords.txt`, one entry a line, NFC and lower case, as `build.rs` packs it. `src/domain/data/README.md` has its
+/// sources and licences.
+static COMMON_PASSWORDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/common_passwords.fst"));
 
 /// Passwords that are refused because many people have them (NIST SP 800-63B-4 §3.1.1.2, OWASP ASVS 6.2.4, 6.2.12).
 #[derive(Clone, Copy)]
 pub struct Blocklist {
-    sorted_lines: &'static str,
+    packed: &'static [u8],
 }
 
 impl Blocklist {
     /// The list in this program: 29,610 entries of 8 code points or more, 11,692 of them of 15 or more.
     pub const fn embedded() -> Self {
-        Self { sorted_lines: COMMON_PASSWORDS }
+        Self { packed: COMMON_PASSWORDS }
     }
 
-    /// All entries, sorted by bytes.
-    pub fn entries(&self) -> impl Iterator<Item = &'static str> + use<> {
-        self.sorted_lines.lines()
-    }
-
-    /// Whether the whole of `folded` (lower case, NFC) is an entry. Bisects the text: 19 steps, no allocation.
+    /// Whether the whole of `folded` (lower case, NFC) is an entry. Reads a few bytes a letter, no allocation. All are
+    /// in a list that cannot be read.
     pub(super) fn contains_folded(self, folded: &str) -> bool {
-        let bytes = self.sorted_lines.as_bytes();
-        let (mut low, mut high) = (0, bytes.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            let start =
-                bytes[low..middle].iter().rposition(|&byte| byte == b'\n').map_or(low, |at| low + at + 1);
-            let end =
-                bytes[middle..high].iter().position(|&byte| byte == b'\n').map_or(high, |at| middle + at);
-            match bytes[start..end].cmp(folded.as_bytes()) {
-                std::cmp::Ordering::Equal => return true,
-                std::cmp::Ordering::Less => low = end + 1,
-                std::cmp::Ordering::Greater => high = start,
-            }
-        }
-        false
+        fst::Set::new(self.packed).map_or(true, |entries| entries.contains(folded))
     }
 }
 
@@ -51,9 +34,11 @@ mod tests {
     use super::super::text::folded;
     use super::Blocklist;
 
+    const LIST: &str = include_str!("../data/common_passwords.txt");
+
     #[test]
     fn the_list_is_sorted_folded_and_of_the_documented_size() {
-        let entries: Vec<&str> = Blocklist::embedded().entries().collect();
+        let entries: Vec<&str> = LIST.lines().collect();
         assert_eq!(entries.len(), 29_610);
         assert_eq!(entries.iter().filter(|entry| entry.chars().count() >= 15).count(), 11_692);
         for pair in entries.windows(2) {
@@ -68,7 +53,7 @@ mod tests {
     #[test]
     fn every_entry_is_found_and_nothing_beside_it() {
         let list = Blocklist::embedded();
-        for entry in list.entries() {
+        for entry in LIST.lines() {
             assert!(list.contains_folded(entry), "{entry}");
         }
         for absent in [
@@ -83,6 +68,14 @@ mod tests {
         ] {
             assert!(!list.contains_folded(absent), "{absent:?}");
         }
+        let packed = fst::Set::new(list.packed).unwrap();
+        packed.as_fst().verify().unwrap();
+        assert_eq!(packed.len(), LIST.lines().count());
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_lets_no_password_pass() {
+        assert!(Blocklist { packed: b"broken" }.contains_folded("zebra-kabel-moln"));
     }
 
     #[test]
