@@ -210,12 +210,12 @@ impl App {
     /// attempts end → the rest → their last spans go out. Bounded by `listen.drain_delay`, `listen.drain_timeout`, the
     /// deadlines of the store, and 2 s for the spans.
     pub async fn stop(self) {
+        let lasting = &self.running.lasting;
+        // Before anything that takes time: those who send calls must hear of it.
+        lasting.health.drain().await;
         self.stop_following.cancel();
         self.following.close();
-        self.following.wait().await;
-        let lasting = &self.running.lasting;
-        lasting.health.drain().await;
-        tokio::time::sleep(lasting.fixed.listen.drain_delay).await;
+        tokio::join!(self.following.wait(), tokio::time::sleep(lasting.fixed.listen.drain_delay));
         lasting.drain.cancel();
         joined("grpc", self.grpc.await);
         self.running.stop().await;

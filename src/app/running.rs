@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use prometheus_client::registry::Registry;
 use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::generation::{Generation, Made};
@@ -12,6 +13,7 @@ use super::lasting::{Fixed, Lasting, digest_of_login};
 use super::parts;
 use crate::adapters::store::SqlStore;
 use crate::config::Config;
+use crate::grpc::deadline::Deadlines;
 use crate::grpc::fronts::Fronts;
 
 /// A service that answers.
@@ -79,7 +81,8 @@ impl Running {
         self.metrics.send_replace(Arc::new(registry));
         let before = std::mem::replace(before, Current { config, generation, login });
         self.retiring.spawn(async move {
-            requests.wait().await;
+            // No call is answered later; who would be keeps nothing of the old generation alive.
+            drop(timeout(Deadlines::default().max, requests.wait()).await);
             before.generation.retire().await;
         });
         Ok(needs_restart)

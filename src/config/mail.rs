@@ -7,6 +7,7 @@ use crate::domain::secret::Secret;
 
 use super::form::{AnyPath, Choice, Count, Parsed, ReadableFile, Span, Text};
 use super::reader::Reader;
+use super::url::is_this_machine;
 
 /// How mails leave this service.
 #[derive(Debug)]
@@ -111,9 +112,7 @@ fn read_smtp(smtp: &mut Reader<'_>) -> Option<Smtp> {
         smtp.fault("user", "and password come together", "give both or none");
     }
     if security == SmtpSecurity::None {
-        let here = host.as_deref().is_none_or(|host| {
-            host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        });
+        let here = host.as_deref().is_none_or(is_this_machine);
         if !here {
             smtp.fault(
                 "security",

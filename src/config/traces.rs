@@ -7,6 +7,7 @@ use crate::domain::secret::Secret;
 
 use super::form::{Count, Parsed, ReadableFile, Share, Span, Text};
 use super::reader::Reader;
+use super::url::is_this_machine;
 
 /// A collector that takes OTLP over HTTP, and which calls are traced.
 #[derive(Debug)]
@@ -99,8 +100,11 @@ fn endpoint(text: &str) -> Option<String> {
 fn is_here(endpoint: &str) -> bool {
     let authority =
         endpoint.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    ["localhost", "127.0.0.1", "[::1]"].contains(&host)
+    let host = match authority.rsplit_once(':') {
+        Some((host, _port)) if !authority.ends_with(']') => host,
+        Some(_) | None => authority,
+    };
+    is_this_machine(host)
 }
 
 fn parse_headers(traces: &Reader<'_>, text: &str) -> Option<Vec<(String, Secret<String>)>> {

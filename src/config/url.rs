@@ -23,15 +23,30 @@ fn secure(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = authority.split(':').next()?;
-    let here = ["localhost", "127.0.0.1"].contains(&host);
     let formed = !host.is_empty()
         && authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:".contains(&byte));
-    (formed && (scheme == "https" || (scheme == "http" && here))).then_some(rest)
+    (formed && (scheme == "https" || (scheme == "http" && is_this_machine(host)))).then_some(rest)
+}
+
+/// Whether what goes to a host without TLS is on no line. An address of version 6 may be in brackets.
+pub(super) fn is_this_machine(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_machine_is_named_or_numbered() {
+        for host in ["localhost", "127.0.0.1", "127.8.8.8", "::1", "[::1]"] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in ["localhost.example.org", "10.0.0.1", "0.0.0.0", "mail", "", "[::2]"] {
+            assert!(!is_this_machine(host), "{host}");
+        }
+    }
 
     #[test]
     fn pages_are_https_or_on_this_machine_and_name_no_user() {

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -26,7 +25,7 @@ use super::tls;
 use super::untaken::{Untaken, Watched};
 use crate::domain::caller::SubjectName;
 
-/// Time for the GOAWAY of a connection that never sent a request.
+/// Time for the GOAWAY of a connection that has not sent a whole request.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What answers requests.
@@ -53,7 +52,8 @@ pub struct Connection {
 pub struct ConnectionLimits {
     /// A TLS handshake takes this long at most.
     pub handshake_timeout: Duration,
-    /// So does the head of a request over HTTP/1.1, and the wait for the first request over both.
+    /// So does the head of a request over HTTP/1.1. Over both, the first request has this long to come, or the whole
+    /// beginning of HTTP/2: who has got so far may wait for its first call.
     pub header_timeout: Duration,
     /// Bytes of a request's head.
     pub max_header_bytes: u32,
@@ -124,7 +124,7 @@ pub(super) enum Closed {
     ByPeer,
     /// No valid TLS handshake in time.
     Handshake,
-    /// No request in time.
+    /// No request in time, nor the whole beginning of HTTP/2.
     NoRequest,
     /// It sent too many frames that ask for nothing.
     Flood,
@@ -175,16 +175,16 @@ impl<A: Answer> Serving<A> {
         let connection = Arc::new(connection);
         let first_request = CancellationToken::new();
         let untaken = Arc::new(Untaken::default());
+        let (stream, dial) = Metered::new(stream);
         let service = service_fn(|request| {
             if !first_request.is_cancelled() {
                 first_request.cancel();
             }
             let answer = Arc::clone(&self.answer).answer(request, Arc::clone(&connection));
-            let untaken = Arc::clone(&untaken);
-            async move { Ok::<_, Infallible>(answer.await.map(|body| Watched::new(body, &untaken))) }
+            let (untaken, dial) = (Arc::clone(&untaken), Arc::clone(&dial));
+            async move { Ok::<_, Infallible>(answer.await.map(|body| Watched::new(body, &untaken, &dial))) }
         });
-        let (stream, flooded) = Metered::new(stream);
-        let ended = || if flooded.load(Ordering::Relaxed) { Closed::Flood } else { Closed::ByPeer };
+        let ended = || if dial.is_flooded() { Closed::Flood } else { Closed::ByPeer };
         let mut served = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
         let began = Instant::now();
         // hyper has no timeout for a peer that sends nothing, half a preface or half a HEADERS frame.
@@ -192,11 +192,20 @@ impl<A: Answer> Serving<A> {
             _ = served.as_mut() => return ended(),
             () = first_request.cancelled() => {}
             () = self.drain.cancelled() => {}
-            () = sleep_until(began + self.limits.header_timeout) => {
-                // A slow but honest client learns by GOAWAY that nothing of it was processed.
+            () = sleep_until(began + self.limits.header_timeout) => if !dial.is_between_frames() {
+                // What comes after the GOAWAY that this sends is not looked at, and its client tries it elsewhere.
                 served.as_mut().graceful_shutdown();
-                drop(timeout(FAREWELL, served).await);
-                return Closed::NoRequest;
+                if let Ok(_ended) = timeout(FAREWELL, served.as_mut()).await {
+                    return if first_request.is_cancelled() { ended() } else { Closed::NoRequest };
+                }
+                if !first_request.is_cancelled() {
+                    return Closed::NoRequest;
+                }
+                // The request was on its way when the time was over: it is in work, and may end.
+                return match timeout(self.limits.age_grace, served).await {
+                    Ok(_) => ended(),
+                    Err(_) => Closed::Age,
+                };
             }
         }
         let mut turns = interval_at(Instant::now() + self.limits.answer_timeout, self.limits.answer_timeout);

@@ -23,7 +23,7 @@ use super::client_address::TrustedProxies;
 use super::connection::{Answer, Connection};
 use super::context::{CallerContext, Shared};
 use super::deadline::Deadlines;
-use super::health::{HEALTH_CHECK, Health};
+use super::health::Health;
 use super::incident::Incidents;
 use super::request_log::Call;
 use super::status::{self, FaultReason, FieldFault, Outcome};
@@ -137,7 +137,6 @@ impl Front {
     {
         // The exact path with its query: what only looks like an rpc is none.
         let path = request.uri().path_and_query().map(http::uri::PathAndQuery::as_str);
-        let is_health_check = path == Some(HEALTH_CHECK);
         let rpc = path.and_then(|path| self.table.find(path));
         let mut call = Call::begin(&self.metrics, rpc);
         let open_to_all =
@@ -147,7 +146,7 @@ impl Front {
         if !open_to_all {
             call.open_span(self.tracer.as_ref(), request.headers());
         }
-        let answer = call.span.around(self.admitted(admitted, request, rpc, is_health_check)).await;
+        let answer = call.span.around(self.admitted(admitted, request, rpc)).await;
         let in_span = call.span.enter();
         let response = match answer {
             Ok(response) if open_to_all => response,
@@ -165,7 +164,6 @@ impl Front {
         admitted: Result<Option<CallerContext>, Status>,
         mut request: Request<B>,
         rpc: Option<usize>,
-        is_health_check: bool,
     ) -> Result<Response<Body>, Status>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -174,9 +172,10 @@ impl Front {
         match admitted {
             Err(refusal) => Err(refusal),
             Ok(context) => {
+                // Of the head of the answer: a stream may go on, but nobody may keep us waiting for half a request.
                 let deadline = match &context {
-                    Some(context) => Some(context.deadline),
-                    None => is_health_check.then(|| Instant::now() + self.deadlines.default),
+                    Some(context) => context.deadline,
+                    None => Instant::now() + self.deadlines.default.min(self.deadlines.max),
                 };
                 // Seen enough: a credential that nobody can read cannot be logged.
                 request.headers_mut().remove(AUTHORIZATION);
@@ -233,21 +232,14 @@ impl Front {
     }
 
     /// Runs the handler, and survives it.
-    async fn handle<B>(
-        &self,
-        request: Request<B>,
-        deadline: Option<Instant>,
-    ) -> Result<Response<Body>, Status>
+    async fn handle<B>(&self, request: Request<B>, deadline: Instant) -> Result<Response<Body>, Status>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let mut routes = self.routes.clone();
         let work = AssertUnwindSafe(async move { routes.call(request).await }).catch_unwind();
-        let done = match deadline {
-            Some(deadline) => timeout_at(deadline, work).await.map_err(|_| status::deadline_exceeded())?,
-            None => work.await,
-        };
+        let done = timeout_at(deadline, work).await.map_err(|_| status::deadline_exceeded())?;
         match done {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(never)) => match never {},

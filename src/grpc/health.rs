@@ -10,8 +10,6 @@ pub const LIVENESS: &str = "liveness";
 /// The service name that a readiness probe asks for, the same as the empty name.
 pub const READINESS: &str = "readiness";
 
-/// The rpc that probes call; the other one, `Watch`, is a stream without end.
-pub(super) const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 /// The name of a service is all that a request holds, and anybody may send one.
 const MAX_REQUEST_BYTES: usize = 1024;
 

@@ -8,13 +8,15 @@ use hyper::body::Incoming;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::Service as _;
 
 use super::connection::{Answer, Connection};
+use super::deadline::Deadlines;
 use super::health::Health;
-use super::plain;
+use super::{plain, status};
 
 /// Everything that answers on the ops port.
 pub struct Ops {
@@ -67,9 +69,12 @@ impl Answer for Ops {
             (&Method::GET, "/ready") if self.health.is_ready() => plain::text(StatusCode::OK, "ready\n"),
             (&Method::GET, "/ready") => plain::text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             (&Method::POST, path) if path.starts_with("/grpc.health.v1.Health/") => {
-                match self.routes.clone().call(request).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
+                let mut routes = self.routes.clone();
+                // Half a request is not waited for longer than on the other port.
+                match timeout(Deadlines::default().default, routes.call(request)).await {
+                    Ok(Ok(response)) => response,
+                    Ok(Err(never)) => match never {},
+                    Err(_) => status::deadline_exceeded().into_http(),
                 }
             }
             _ => plain::text(StatusCode::NOT_FOUND, ""),

@@ -12,6 +12,8 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tonic::body::Body;
 
+use super::frame_meter::Dial;
+
 /// Answers of a connection that wait for their peer, by the turn in which they began to.
 #[derive(Debug, Default)]
 pub(super) struct Untaken {
@@ -49,9 +51,10 @@ impl Untaken {
     }
 }
 
-/// A body that says when its peer is to take something.
+/// A body that says when its peer is to take something, and how much is sent.
 pub(super) struct Watched {
     body: Body,
+    dial: Arc<Dial>,
     untaken: Arc<Untaken>,
     /// Since which turn the peer has something to take.
     since: Option<u32>,
@@ -59,8 +62,9 @@ pub(super) struct Watched {
 
 impl Watched {
     /// Its head is to be taken.
-    pub(super) fn new(body: Body, untaken: &Arc<Untaken>) -> Self {
-        Self { body, untaken: Arc::clone(untaken), since: Some(untaken.begin()) }
+    pub(super) fn new(body: Body, untaken: &Arc<Untaken>, dial: &Arc<Dial>) -> Self {
+        let since = Some(untaken.begin());
+        Self { body, dial: Arc::clone(dial), untaken: Arc::clone(untaken), since }
     }
 
     fn taken(&mut self) {
@@ -82,8 +86,11 @@ impl http_body::Body for Watched {
         // Asked for more: what there was is on its way.
         this.taken();
         let polled = Pin::new(&mut this.body).poll_frame(context);
-        if matches!(polled, Poll::Ready(Some(_))) {
+        if let Poll::Ready(Some(frame)) = &polled {
             this.since = Some(this.untaken.begin());
+            if let Some(data) = frame.as_ref().ok().and_then(Frame::data_ref) {
+                this.dial.sends(data.len());
+            }
         }
         polled
     }
@@ -110,7 +117,7 @@ mod tests {
     use super::*;
 
     fn body(untaken: &Arc<Untaken>) -> Watched {
-        Watched::new(Body::new(Full::new(Bytes::from_static(b"answer"))), untaken)
+        Watched::new(Body::new(Full::new(Bytes::from_static(b"answer"))), untaken, &Arc::default())
     }
 
     #[test]
@@ -142,7 +149,7 @@ mod tests {
         let never = http_body_util::StreamBody::new(futures_util::stream::pending::<
             Result<Frame<Bytes>, tonic::Status>,
         >());
-        let mut answer = Watched::new(Body::new(never), &untaken);
+        let mut answer = Watched::new(Body::new(never), &untaken, &Arc::default());
         let mut context = Context::from_waker(std::task::Waker::noop());
         assert!(http_body::Body::poll_frame(Pin::new(&mut answer), &mut context).is_pending());
         assert!(!(untaken.turn() || untaken.turn() || untaken.turn()));

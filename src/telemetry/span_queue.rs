@@ -58,8 +58,9 @@ impl SpanProcessor for SpanSender {
     fn on_end(&self, span: SpanData) {
         match self.sender.try_send(span) {
             Ok(()) => {
-                // Waking the exporter for each span would cost more than the span.
-                if self.sender.capacity() == self.sender.max_capacity() / 2 {
+                // Waking the exporter for each span would cost more than the span. Not at exactly half: another span may
+                // come between this one and the look.
+                if self.sender.capacity() <= self.sender.max_capacity() / 2 {
                     self.crowded.notify_one();
                 }
             }
@@ -99,9 +100,49 @@ impl SpanReceiver {
         }
         batch
     }
+}
 
-    /// Takes no more; what is there can still be taken.
-    pub fn close(&mut self) {
-        self.receiver.close();
+#[cfg(test)]
+mod tests {
+    use opentelemetry::InstrumentationScope;
+    use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
+    use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn span() -> SpanData {
+        let now = std::time::SystemTime::UNIX_EPOCH;
+        SpanData {
+            span_context: SpanContext::empty_context(),
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Internal,
+            name: "span".into(),
+            start_time: now,
+            end_time: now,
+            attributes: Vec::new(),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: InstrumentationScope::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_stays_half_full_does_not_wait_for_more() {
+        let (sender, mut receiver) = span_queue(4096, Arc::default());
+        (0..4000).for_each(|_| sender.on_end(span()));
+        let begin = Instant::now();
+        receiver.ready().await;
+        assert_eq!(receiver.batch().len(), BATCH);
+        sender.on_end(span());
+        receiver.ready().await;
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        while !receiver.batch().is_empty() {}
+        sender.on_end(span());
+        receiver.ready().await;
+        assert!(begin.elapsed() >= LINGER, "one span waits for others");
     }
 }

@@ -4,8 +4,8 @@
 //! by `with_current_context` where a call goes on in a task of its own. The tracer travels with it, so that nothing here is
 //! global and two services in a process keep apart. What a call does not trace costs a look at a thread-local.
 //!
-//! A span holds names of ours, codes and sizes. It never holds what a caller sent: names of spans and of attributes are
-//! `&'static str`, and of values only [`Known`] ones are taken.
+//! A span holds names of ours, codes and sizes. Of what a caller sent it holds the place in the caller's trace, `tracestate`
+//! with it, and nothing else: names of spans and of attributes are `&'static str`, and of values only [`Known`] ones are taken.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

@@ -28,6 +28,7 @@ mod certificates;
 mod change_password;
 mod client_address;
 mod configuration;
+mod connections;
 mod directory_import;
 mod documentation;
 mod error_reasons;

@@ -82,6 +82,13 @@ annotations:
 {{- add 64 (div (add (mul $kib 11) 10239) 10240) -}}
 {{- end -}}
 
+{{/* The port at which the collector of traces is reached: that of its address, unless another one is named. */}}
+{{- define "guardian-auth.collectorPort" -}}
+{{- $endpoint := urlParse ((.Values.config.traces | default dict).endpoint | default "") -}}
+{{- $own := regexFind ":[0-9]+$" $endpoint.host | trimPrefix ":" -}}
+{{- .Values.networkPolicy.egress.collector.port | default $own | default (eq $endpoint.scheme "https" | ternary 443 80) | int -}}
+{{- end -}}
+
 {{/* Where the mail server listens, as the binary assumes it. */}}
 {{- define "guardian-auth.smtpPort" -}}
 {{- $smtp := (.Values.config.mail | default dict).smtp | default dict -}}

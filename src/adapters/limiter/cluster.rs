@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::Access;
 use super::link::{Away, Link, Miss, connect_within};
-use super::metrics::{ErrorKind, LimiterMetrics};
+use super::metrics::{ErrorKind, LimiterMetrics, Presence};
 use super::script::{Call, Redirect, Trouble};
 use super::settings::RedisNode;
 use super::slots::{SLOTS, SlotRange, read_slots, slot_of};
@@ -43,20 +43,27 @@ struct SlotMap {
     /// In order; they do not overlap.
     ranges: Vec<SlotRange>,
     primaries: BTreeMap<RedisNode, Arc<Primary>>,
+    /// Slots that no primary has, in the metrics as a server that is down: local counters decide for their organizations.
+    _unserved: Option<Presence>,
 }
 
 impl SlotMap {
-    fn owner(&self, slot: u16) -> Option<&Primary> {
+    fn owner(&self, slot: u16) -> Option<(&RedisNode, &Primary)> {
         let at = self.ranges.partition_point(|range| range.last < slot);
         let range = self.ranges.get(at).filter(|range| range.first <= slot)?;
-        self.primaries.get(&range.primary).map(|primary| &**primary)
+        self.primaries.get_key_value(&range.primary).map(|(node, primary)| (node, &**primary))
     }
 
     /// Whether every slot has a primary and every primary answers.
     fn is_sound(&self) -> bool {
-        let served: u32 = self.ranges.iter().map(|range| u32::from(range.last - range.first) + 1).sum();
-        served == u32::from(SLOTS) && self.primaries.values().all(|primary| primary.link.is_up())
+        serve_all(&self.ranges) && self.primaries.values().all(|primary| primary.link.is_up())
     }
+}
+
+/// Whether every slot is in one of these ranges, which do not overlap.
+fn serve_all(ranges: &[SlotRange]) -> bool {
+    let served: u32 = ranges.iter().map(|range| u32::from(range.last - range.first) + 1).sum();
+    served == u32::from(SLOTS)
 }
 
 #[derive(Clone)]
@@ -100,7 +107,7 @@ impl Cluster {
         let asked_at = Instant::now();
         let deadline = asked_at + self.budget;
         let map = self.map(deadline).await?;
-        let Some(owner) = map.owner(slot_of(call.buckets.organization.as_str())) else {
+        let Some((home, owner)) = map.owner(slot_of(call.buckets.organization.as_str())) else {
             return Err(self.failed(ErrorKind::ClusterDown));
         };
         let redirect = match owner.link.attempt(call, asked_at, deadline).await {
@@ -112,7 +119,7 @@ impl Cluster {
             self.stale.notify_one();
         }
         // A node that has no slots yet is not in the map: local counters decide until it has its first.
-        let Some(other) = redirect.node.and_then(|node| map.primaries.get(&node)) else {
+        let Some(other) = redirect.node.and_then(|node| map.primaries.get(&node.on_host_of(home))) else {
             return Err(self.failed(ErrorKind::Moved));
         };
         let call = Call { asking: redirect.asking, ..call };
@@ -243,7 +250,8 @@ impl Cluster {
             }
         }
         tracing::info!(mode = "cluster", nodes = primaries.len(), "the slots of Redis Cluster are known");
-        SlotMap { ranges, primaries }
+        let unserved = (!serve_all(&ranges)).then(|| Presence::new(self.metrics.clone()));
+        SlotMap { ranges, primaries, _unserved: unserved }
     }
 
     /// A primary with a link that begins to connect.

@@ -26,7 +26,8 @@ pub const LOCAL_KEYS_REFUSED: &str = "guardian_auth_limiter_local_keys_refused";
 pub const REDIS_ERRORS: &str = "guardian_auth_limiter_redis_errors";
 /// 1 while decisions are made by Redis, 0 while some or all are made from this process's own counters.
 pub const REDIS_UP: &str = "guardian_auth_limiter_redis_up";
-/// Servers of Redis that hold counters, by `state` (`up`, `down`): one, or the primaries of a cluster.
+/// Servers of Redis that hold counters, by `state` (`up`, `down`): one, or the primaries of a cluster. Slots that no primary
+/// has count as one server that is down.
 pub const REDIS_NODES: &str = "guardian_auth_limiter_redis_nodes";
 
 /// Upper bounds in seconds: the budget of a decision is 0.05.

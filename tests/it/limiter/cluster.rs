@@ -109,11 +109,9 @@ async fn b26_a_primary_of_a_cluster_becomes_a_replica() {
 
 /// A slot moves while its organization logs in: keys that are still there are counted there, new ones where they will
 /// be, buckets at both ends in the process; and then everything is where it went.
-#[tokio::test]
-async fn b26_a_slot_moves_to_another_primary() {
-    let cluster = RedisCluster::start(false, None).await;
-    let (organization, slot) = organization_on(&cluster, 0).await;
-    let replica = Plan { organization, ..plan(&cluster) }.start();
+async fn a_slot_moves(cluster: &RedisCluster) {
+    let (organization, slot) = organization_on(cluster, 0).await;
+    let replica = Plan { organization, ..plan(cluster) }.start();
     let (old, new) = (bucket("old", 10, REFILL), bucket("new", 10, REFILL));
     assert_eq!(replica.admitted_of(6, std::slice::from_ref(&old)).await, 6);
 
@@ -161,6 +159,48 @@ async fn b26_a_slot_moves_to_another_primary() {
     })
     .await;
     assert_eq!(replica.metric(&format!("{REDIS_ERRORS}_total{{kind=\"moved\"}}")), errors);
+}
+
+#[tokio::test]
+async fn b26_a_slot_moves_to_another_primary() {
+    a_slot_moves(&RedisCluster::start(false, None).await).await;
+}
+
+/// Behind a translated address nodes do not know their hosts: clients go on with the one that they came by.
+#[tokio::test]
+async fn b26_a_slot_moves_where_redirections_have_no_host() {
+    let cluster = RedisCluster::start(false, None).await;
+    for primary in &cluster.primaries {
+        let set = ["CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint"];
+        primary.command::<()>(&set).await.expect("it is set");
+    }
+    a_slot_moves(&cluster).await;
+}
+
+/// A slot is lost: its organizations go by local counters, and the metrics say that not all is well.
+#[tokio::test]
+async fn a_slot_that_no_primary_has_is_seen_in_the_metrics() {
+    let cluster = RedisCluster::start(false, None).await;
+    let ((lost, slot), (other, _)) = (started_on(&cluster, 0).await, started_on(&cluster, 1).await);
+    let slot = slot.to_string();
+    for primary in &cluster.primaries {
+        primary.command::<()>(&["CLUSTER", "DELSLOTS", &slot]).await.expect("the slot is taken away");
+    }
+    let nodes = |state: &str| lost.metric(&format!("{REDIS_NODES}{{state=\"{state}\"}}"));
+    eventually(SETTLED_WITHIN, "the metrics say so, while all servers answer", async || {
+        let local = lost.ledger().await == Ledger::Local;
+        local && lost.metric(REDIS_UP) == 0 && (nodes("up"), nodes("down")) == (3, 1)
+    })
+    .await;
+    assert_eq!(other.ledger().await, Ledger::Shared, "other organizations notice nothing");
+    let back = ["CLUSTER", "ADDSLOTS", &slot];
+    cluster.primaries[0].command::<()>(&back).await.expect("the slot is given back");
+    eventually(SETTLED_WITHIN, "Redis decides", async || {
+        lost.ledger().await == Ledger::Shared
+            && lost.metric(REDIS_UP) == 1
+            && (nodes("up"), nodes("down")) == (3, 0)
+    })
+    .await;
 }
 
 /// A cluster without a majority of its primaries serves nothing, and says so.

@@ -7,6 +7,7 @@ mod reload;
 mod restarts;
 mod retries;
 mod rotation;
+mod stopping;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -34,7 +35,8 @@ use crate::support::staff::{PASSWORD as STAFF_PASSWORD, StaffTokens, hire_only};
 
 /// The password of every guardian here.
 const PASSWORD: &str = "lingon-cykel-fyrtorn-vante";
-const GUARDIANS: usize = 20;
+/// So many that the logins of a busy machine, which are slow, stay within the limits of each.
+const GUARDIANS: usize = 60;
 /// Sessions that are verified and refreshed.
 const SESSIONS: usize = 8;
 /// Connections of the portals.

@@ -1,14 +1,19 @@
 //! Handlers that authorize like the real ones and then do what the login name says.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::Stream;
+use futures_util::stream::unfold;
 use guardian_auth::domain::reference_code::ReferenceCode;
 use guardian_auth::grpc::access::authorize_fields;
 use guardian_auth::grpc::context::{caller_context, open};
 use guardian_auth::grpc::fields::Faults;
 use guardian_auth::grpc::status;
-use guardian_auth::proto::session_service_server as session;
-use guardian_auth::proto::{self, login_service_server as login, password_service_server as password};
+use guardian_auth::proto::{
+    self, login_bank_id_service_server as login_bankid, login_service_server as login,
+    password_service_server as password, session_service_server as session,
+};
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
@@ -142,6 +147,52 @@ impl password::PasswordService for Handlers {
         &self,
         request: Request<proto::ChangePasswordRequest>,
     ) -> Result<Response<proto::ChangePasswordResponse>, Status> {
+        caller_context(&request)?;
+        Err(status::session_invalid())
+    }
+}
+
+/// Messages of a stream.
+pub const WATCHED: u32 = 20;
+
+#[tonic::async_trait]
+impl login_bankid::LoginBankIdService for Handlers {
+    async fn start_bank_id_login(
+        &self,
+        request: Request<proto::StartBankIdLoginRequest>,
+    ) -> Result<Response<proto::StartBankIdLoginResponse>, Status> {
+        caller_context(&request)?;
+        Err(status::session_invalid())
+    }
+
+    type WatchBankIdLoginStream =
+        Pin<Box<dyn Stream<Item = Result<proto::WatchBankIdLoginResponse, Status>> + Send>>;
+
+    /// Tells [`WATCHED`] times of nothing, each time in a frame of its own.
+    async fn watch_bank_id_login(
+        &self,
+        request: Request<proto::WatchBankIdLoginRequest>,
+    ) -> Result<Response<Self::WatchBankIdLoginStream>, Status> {
+        caller_context(&request)?;
+        let told = unfold(0, |told| async move {
+            tokio::task::yield_now().await;
+            (told < WATCHED).then(|| (Ok(proto::WatchBankIdLoginResponse::default()), told + 1))
+        });
+        Ok(Response::new(Box::pin(told)))
+    }
+
+    async fn complete_bank_id_login(
+        &self,
+        request: Request<proto::CompleteBankIdLoginRequest>,
+    ) -> Result<Response<proto::CompleteBankIdLoginResponse>, Status> {
+        caller_context(&request)?;
+        Err(status::session_invalid())
+    }
+
+    async fn cancel_bank_id_login(
+        &self,
+        request: Request<proto::CancelBankIdLoginRequest>,
+    ) -> Result<Response<proto::CancelBankIdLoginResponse>, Status> {
         caller_context(&request)?;
         Err(status::session_invalid())
     }

@@ -31,6 +31,7 @@ use guardian_auth::ports::clock::Clock;
 use guardian_auth::ports::entropy::Entropy;
 use guardian_auth::ports::error::PortError;
 use guardian_auth::ports::store::{DutyStore, StaffRights};
+use guardian_auth::proto::login_bank_id_service_server::LoginBankIdServiceServer;
 use guardian_auth::proto::login_service_server::LoginServiceServer;
 use guardian_auth::proto::password_service_server::PasswordServiceServer;
 use guardian_auth::proto::session_service_server::SessionServiceServer;
@@ -45,7 +46,7 @@ pub mod frames;
 mod handlers;
 pub mod raw;
 
-pub use handlers::Gate;
+pub use handlers::{Gate, WATCHED};
 
 /// The origin of the `web` caller's page.
 pub const ORIGIN: &str = "https://portal.example.se";
@@ -183,9 +184,8 @@ impl Setup {
             LoginServiceServer::new(gate.handlers()).max_decoding_message_size(MAX_REQUEST_BYTES),
         )
         .add_service(SessionServiceServer::new(gate.handlers()).max_decoding_message_size(MAX_REQUEST_BYTES))
-        .add_service(
-            PasswordServiceServer::new(gate.handlers()).max_decoding_message_size(MAX_REQUEST_BYTES),
-        );
+        .add_service(PasswordServiceServer::new(gate.handlers()).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(LoginBankIdServiceServer::new(gate.handlers()));
         let organizations = [
             organization(ORGANIZATION, &[Portal::Parent, Portal::Childminder]),
             organization("other-kommun", &Portal::ALL),
