@@ -15,8 +15,8 @@ async fn a_stop_turns_readiness_false_while_a_configuration_is_being_taken() {
     let (file, text) = (directory.path().join("config.toml"), minimal_config(directory.path()));
     std::fs::write(&file, &text).unwrap();
     let source = Source::new(Some(&file), std::iter::empty());
-    let reading = source.read();
-    let app = App::start(reading.config.unwrap(), Outside::of_this_machine()).await.unwrap();
+    let (config, seen) = source.read_once();
+    let app = App::start(config.unwrap(), Outside::of_this_machine()).await.unwrap();
     // What is told of a new configuration holds it up until the test lets it go.
     let ((taking, taken), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
     let (taking, released) = (Mutex::new(taking), Mutex::new(released));
@@ -24,7 +24,7 @@ async fn a_stop_turns_readiness_false_while_a_configuration_is_being_taken() {
         taking.lock().unwrap().send(()).unwrap();
         released.lock().unwrap().recv().unwrap_err();
     };
-    app.follow(Followed { source, seen: reading.seen, set_log: Box::new(set_log) });
+    app.follow(Followed { source, seen, set_log: Box::new(set_log) });
     std::fs::write(&file, text.replace("Sample kommun", "Another kommun")).unwrap();
     app.look_now();
     tokio::task::block_in_place(|| taken.recv_timeout(START_DEADLINE)).expect("the change is taken");
