@@ -113,7 +113,7 @@ impl RedisLogin {
 /// TLS to all servers, Sentinels too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedisTls {
-    /// The only authorities of their certificates; `None`: those of the system.
+    /// The only authorities of their certificates; `None`: the public authorities (Mozilla's list).
     pub ca_file: Option<PathBuf>,
     /// Our own certificate with its chain, and its key; `None`: we show none.
     pub identity: Option<(PathBuf, PathBuf)>,
@@ -227,7 +227,7 @@ fn read_tls(tls: &mut Reader<'_>, mode: Option<Mode>, scheme_is_tls: Option<bool
         "ca_file",
         "the only authorities of their certificates, PEM; read anew for each connection",
         &authorities,
-        "those of the system",
+        "the public authorities (Mozilla's list)",
     );
     let certificate_file =
         tls.optional("certificate_file", "our certificate with its chain, PEM", &authorities, "we show none");

@@ -88,7 +88,7 @@ pub enum RedisTopology {
 /// taken without a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedisTls {
-    /// The only authorities of their certificates, PEM; `None`: those of the system.
+    /// The only authorities of their certificates, PEM; `None`: the public authorities (Mozilla's list).
     pub ca_file: Option<PathBuf>,
     /// Our own certificate with its chain, and its key, PEM; `None`: we show none.
     pub identity: Option<RedisIdentity>,
