@@ -22,6 +22,8 @@ pub struct Bed {
     redis: OnceCell<Redis>,
     directory: TempDir,
     count: AtomicUsize,
+    /// The service that is measured.
+    pub program: PathBuf,
 }
 
 struct Postgres {
@@ -35,12 +37,19 @@ struct Redis {
 }
 
 impl Bed {
-    /// Without servers: they start when they are asked for.
-    pub fn new() -> anyhow::Result<Self> {
+    /// For a program. Without servers: they start when they are asked for.
+    pub fn new(program: &Path) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("no temporary directory")?;
         // Another user runs PostgreSQL in it.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o711))?;
-        Ok(Self { postgres: OnceCell::new(), redis: OnceCell::new(), directory, count: AtomicUsize::new(0) })
+        let program = program.to_owned();
+        Ok(Self {
+            postgres: OnceCell::new(),
+            redis: OnceCell::new(),
+            directory,
+            count: AtomicUsize::new(0),
+            program,
+        })
     }
 
     /// An empty directory.

@@ -54,6 +54,9 @@ struct Args {
     /// A few seconds for each part: shows that it works, not how fast
     #[arg(long)]
     quick: bool,
+    /// Measure this program, such as that of the container image, and not the one of this build
+    #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_guardian-auth"), hide_default_value = true)]
+    program: PathBuf,
     /// Exit with 1 if a target is missed
     #[arg(long)]
     check: bool,
@@ -108,7 +111,7 @@ async fn run(args: &Args) -> anyhow::Result<bool> {
     let mut results = Results::default();
     // Dropping the work stops every server that it started.
     let finished = tokio::select! {
-        () = parts(&wanted, args.quick, &mut results) => true,
+        () = parts(&wanted, args, &mut results) => true,
         _ = interrupt.recv() => false,
         _ = terminate.recv() => false,
     };
@@ -135,9 +138,9 @@ fn wanted(only: &[String]) -> anyhow::Result<Vec<&'static Figure>> {
     Ok(FIGURES.iter().filter(asked).collect())
 }
 
-async fn parts(wanted: &[&'static Figure], quick: bool, results: &mut Results) {
-    let timing = if quick { Timing::quick() } else { Timing::whole() };
-    let bed = match Bed::new() {
+async fn parts(wanted: &[&'static Figure], args: &Args, results: &mut Results) {
+    let timing = if args.quick { Timing::quick() } else { Timing::whole() };
+    let bed = match Bed::new(&args.program) {
         Ok(bed) => bed,
         Err(error) => return results.failures.push(format!("{error:#}")),
     };

@@ -57,6 +57,7 @@ pub enum Location {
 
 /// A database with its configuration; the service can be started on it again and again.
 pub struct Installation {
+    program: PathBuf,
     directory: PathBuf,
     config: PathBuf,
     /// The configuration without where it listens.
@@ -160,14 +161,14 @@ impl Installation {
              organizations = [\"{ORGANIZATION}\"]\nportals = [\"parent\"]\nmay_assert_client_ip = true\n",
             key_file.display()
         );
-        Self::configured(directory, settings, location, token.expose().clone())
+        Self::configured(bed.program.clone(), directory, settings, location, token.expose().clone())
     }
 
     /// One more process on the same database, with the same keys and callers.
     pub fn replica(&self) -> anyhow::Result<Self> {
         let directory = self.directory.join("replica");
         std::fs::create_dir(&directory)?;
-        Self::configured(directory, self.settings.clone(), self.location.clone(), self.token.clone())
+        self.beside(directory, self.settings.clone())
     }
 
     /// One more process on the same database, which traces every call and exports to a collector there.
@@ -176,10 +177,16 @@ impl Installation {
         std::fs::create_dir(&directory)?;
         let traces = format!("[traces]\nendpoint = \"http://{collector}/v1/traces\"\nsample_ratio = 1.0\n");
         let settings = format!("{traces}{}", self.settings);
-        Self::configured(directory, settings, self.location.clone(), self.token.clone())
+        self.beside(directory, settings)
+    }
+
+    fn beside(&self, directory: PathBuf, settings: String) -> anyhow::Result<Self> {
+        let (location, token) = (self.location.clone(), self.token.clone());
+        Self::configured(self.program.clone(), directory, settings, location, token)
     }
 
     fn configured(
+        program: PathBuf,
         directory: PathBuf,
         settings: String,
         location: Location,
@@ -190,7 +197,7 @@ impl Installation {
         let listen = format!("[listen]\ngrpc = \"{grpc}\"\nops = \"{ops}\"\n");
         let config = directory.join("guardian-auth.toml");
         std::fs::write(&config, format!("issuer = \"https://login.example.se\"\n{listen}{settings}"))?;
-        Ok(Self { directory, config, settings, grpc, location, token })
+        Ok(Self { program, directory, config, settings, grpc, location, token })
     }
 
     /// What the service seals with.
@@ -247,7 +254,7 @@ impl Installation {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_guardian-auth"));
+        let mut command = Command::new(&self.program);
         command.arg("--config").arg(&self.config).args(words);
         command
     }
